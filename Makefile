@@ -1,0 +1,34 @@
+# make app    opens the app          make test   lint, types, tests
+# make bench  measures the engine    make lint   mends what ruff can mend
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+app: .venv/app-ready
+	$(BIN)/streamlit run app.py
+
+test: .venv/test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+bench: .venv/test-ready
+	$(BIN)/python -m tests.benchmarks $(ONLY)
+
+lint: .venv/test-ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/app-ready: requirements.txt | .venv/bin/pip
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+.venv/test-ready: tests/requirements.txt .venv/app-ready
+	$(INSTALL) -r tests/requirements.txt
+	touch $@
+
+.PHONY: app test bench lint
