@@ -66,10 +66,10 @@ def test_a_points_time_is_its_windows_centre() -> None:
 
 def test_a_doubling_convolution_equals_upsampling_then_convolving() -> None:
     torch.manual_seed(0)
-    fast, x = model.DoublingConv(5, 7).eval(), torch.randn(4, 6, 5)
+    fast, x = model.DoublingConv(5, 7).eval(), torch.randn(6, 4, 5)
     torch.nn.init.normal_(fast.bias)
-    plain = F.conv1d(F.interpolate(x.transpose(1, 2), scale_factor=2), fast.weight, fast.bias, padding=1)
-    torch.testing.assert_close(fast(x), fast.norm(F.relu(plain)).transpose(1, 2))
+    plain = F.conv1d(F.interpolate(x.permute(1, 2, 0), scale_factor=2), fast.weight, fast.bias, padding=1)
+    torch.testing.assert_close(fast(x), fast.norm(F.relu(plain)).permute(2, 0, 1))
 
 
 def decode_plainly(decoder: model.Decoder, points: Tensor) -> Tensor:

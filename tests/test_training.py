@@ -100,6 +100,16 @@ def test_a_long_song_is_met_in_stretches_of_one_length() -> None:
     assert len({bins[0, 0].item() for bins in seen}) > 4  # from different places
 
 
+def test_the_windows_of_a_step_are_spread_over_the_whole_stretch() -> None:
+    chosen = settings()
+    terms = training.SongTerms(model.Autoencoder(chosen, frequencies=20, bin_seconds=1024 / 44_100), torch.rand(400, 20), chosen)
+    for below, count in ((379, 32), (5, 32), (1, 1), (1_703, 128)):
+        places = torch.stack([terms._places(below, count) for _ in range(200)])
+        assert places.min() == 0
+        assert places.max() == below - 1
+        assert ((places - torch.arange(count) * below / count) < below / count + 1).all()
+
+
 def test_a_stretchs_windows_are_compared_with_the_songs_own_bins() -> None:
     """Were targets and points taken from different places, the loss of a decoder that knows each bin by heart would not be its own."""
     picture = song(1_000)
@@ -110,7 +120,7 @@ def test_a_stretchs_windows_are_compared_with_the_songs_own_bins() -> None:
     terms = training.SongTerms(network, bins, chosen)
     network.encoder.forward = lambda stretch: stretch[:-21, :3]
     heard: list[tuple[Tensor, Tensor]] = []
-    network.decoder.forward = lambda place: heard.append((place, place)) or torch.zeros(len(place), 12, 20)
+    network.decoder.forward = lambda place: heard.append((place, place)) or torch.zeros(12, len(place), 20)
     taken: list[Tensor] = []
     targets = network.decoder.targets
     network.decoder.targets = lambda table, starts: taken.append(starts) or targets(table, starts)

@@ -59,15 +59,15 @@ class DoublingConv(nn.Module):
         self.norm = nn.BatchNorm1d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, steps, inputs) -> (batch, 2 * steps, outputs)."""
-        batch, steps, _ = x.shape
+        """(steps, batch, inputs) -> (2 * steps, batch, outputs)."""
+        steps, batch, inputs = x.shape
+        nothing = x.new_zeros(1, batch, inputs)
+        pairs = torch.cat([torch.cat([nothing, x]), torch.cat([x, nothing])], 2)  # each step beside the one before
         before, here, after = self.weight.unbind(2)
-        pairs = F.pad(x, (0, 0, 1, 1)).unfold(1, 2, 1).transpose(2, 3).flatten(2)  # (batch, steps + 1, 2 * inputs): neighbours side by side
-        even = F.linear(pairs[:, :-1], torch.cat([before, here + after], 1), self.bias)
-        odd = F.linear(pairs[:, 1:], torch.cat([before + here, after], 1), self.bias)
-        doubled = torch.stack([even, odd], 2).view(batch * steps * 2, -1)
-        normal: Tensor = self.norm(F.relu(doubled))
-        return normal.view(batch, steps * 2, -1)
+        even = F.linear(pairs[:-1], torch.cat([before, here + after], 1), self.bias)
+        odd = F.linear(pairs[1:], torch.cat([before + here, after], 1), self.bias)
+        doubled = torch.stack([even, odd], 1).view(2 * steps * batch, -1)
+        return self.norm(F.relu(doubled)).view(2 * steps, batch, -1)
 
 
 class Decoder(nn.Module):
@@ -89,20 +89,20 @@ class Decoder(nn.Module):
         nn.init.kaiming_normal_(self.seed.weight)
         nn.init.zeros_(self.seed.bias)
         nn.init.normal_(self.frequencies.weight, 0, 0.02)
-        counts = torch.full((self.steps * 4 - 2 * self.crop, 1), 2.0)  # bins that each half-rate step stands for
+        counts = torch.full((self.steps * 4 - 2 * self.crop, 1, 1), 2.0)  # bins that each half-rate step stands for
         if self.odd:
             counts[0] = counts[-1] = 1
         self.register_buffer("counts", counts, persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
-        """(batch, dims) -> logits (batch, half-rate steps, frequencies)."""
-        x = F.relu(self.seed(points)).view(len(points), self.steps, -1)
-        x = self.doublings(x)[:, self.crop : self.steps * 4 - self.crop]
+        """(batch, dims) -> logits (half-rate steps, batch, frequencies): steps come first so that a neighbour is a slice, not a copy."""
+        x = F.relu(self.seed(points)).view(len(points), self.steps, -1).transpose(0, 1)
+        x = self.doublings(x)[self.crop : self.steps * 4 - self.crop]
         return self.frequencies(x)
 
     def windows(self, points: Tensor) -> Tensor:
         """(batch, dims) -> (batch, window, frequencies), in [0, 1]."""
-        whole = torch.sigmoid(self(points)).repeat_interleave(2, dim=1)
+        whole = torch.sigmoid(self(points)).transpose(0, 1).repeat_interleave(2, dim=1)
         return whole[:, self.odd : self.odd + self.window]
 
     def half_rate(self, bins: Tensor) -> Tensor:
@@ -110,12 +110,12 @@ class Decoder(nn.Module):
         return torch.cat([bins[:-1] + bins[1:], bins])
 
     def targets(self, table: Tensor, starts: Tensor) -> Tensor:
-        """For windows at `starts`: the sum of the bins that each half-rate step stands for, (batch, half-rate steps, frequencies)."""
+        """For windows at `starts`: the sum of the bins that each half-rate step stands for, (half-rate steps, batch, frequencies)."""
         length = (len(table) + 1) // 2
         steps = torch.arange(len(self.counts), device=table.device) * 2 - self.odd
         if self.odd:
             steps[0], steps[-1] = length - 1, length - 1 + self.window - 1
-        return table[starts[:, None] + steps]
+        return table[starts + steps[:, None]]
 
 
 class Branch(nn.Module):
@@ -192,7 +192,7 @@ def reconstruction_of(network: Autoencoder, bins: Tensor, *, batch: int = 1024) 
     network.eval()
     points = torch.cat([network.points(bins[i : i + 8192 + network.window - 1]) for i in range(0, len(bins) - network.window + 1, 8192)])
     table = network.decoder.half_rate(bins)
-    mean_logits = torch.logit(bins.mean(0).clamp(1e-6, 1 - 1e-6)).expand(1, len(network.decoder.counts), -1)
+    mean_logits = torch.logit(bins.mean(0).clamp(1e-6, 1 - 1e-6)).expand(len(network.decoder.counts), 1, -1)
     total = torch.zeros(2, dtype=torch.float64)
     for starts in torch.arange(len(points), device=bins.device).split(batch):
         targets = network.decoder.targets(table, starts)
@@ -204,8 +204,8 @@ def reconstruction_of(network: Autoencoder, bins: Tensor, *, batch: int = 1024) 
 
 def reconstruction_loss(logits: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
     """R, binary cross-entropy a bin and frequency: `targets` hold the sum of the `counts` bins that each logit stands for."""
-    bins = counts.sum() * targets.shape[2]
-    return (F.softplus(logits) * counts - logits * targets).sum((1, 2)).mean() / bins
+    values = counts.sum() * targets.shape[1] * targets.shape[2]
+    return (F.softplus(logits) * counts - logits * targets).sum() / values
 
 
 def forecast_loss(guess: Tensor, truth: Tensor) -> Tensor:

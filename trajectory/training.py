@@ -211,7 +211,7 @@ class SongTerms:
         return {name: weight for name, weight in every.items() if weight > 0}
 
     def __call__(self) -> dict[str, Tensor]:
-        at = self._random(len(self.bins) - self.stretch + 1, 1)
+        at = self._places(len(self.bins) - self.stretch + 1, 1)
         bins = self.bins if self.stretch == len(self.bins) else self.bins[at + self.along]
         encoded = self.network.encoder(bins)
         points, spread = encoded.tensor_split([self.network.settings.model.dims], dim=1)
@@ -219,7 +219,7 @@ class SongTerms:
 
     def _reconstruction(self, at: Tensor, points: Tensor, spread: Tensor) -> Tensor:
         decoder = self.network.decoder
-        chosen = self._random(len(points), self.batch)
+        chosen = self._places(len(points), self.batch)
         place = points[chosen]
         if self.network.variational:
             place = place + torch.randn_like(place) * (0.5 * spread[chosen]).exp()
@@ -227,7 +227,7 @@ class SongTerms:
 
     def _forecast(self, _at: Tensor, points: Tensor, _spread: Tensor) -> Tensor:
         first, last = len(self.history) - 1, len(points) - int(self.network.settings.model.horizons[-1])
-        now = first + self._random(last - first, self.batch)
+        now = first + self._places(last - first, self.batch)
         guess = self.network.branch(points[now[:, None] + self.history])
         return model.forecast_loss(guess, points[now[:, None] + self.horizons] - points[now][:, None])
 
@@ -240,5 +240,7 @@ class SongTerms:
     def _kl(self, _at: Tensor, points: Tensor, spread: Tensor) -> Tensor:
         return model.kl_loss(points, spread)
 
-    def _random(self, below: int, count: int) -> Tensor:
-        return torch.randint(below, (count,), device=self.bins.device)
+    def _places(self, below: int, count: int) -> Tensor:
+        """One random place in each of `count` equal parts: neighbouring windows say much the same, so spreading them out learns more."""
+        parts = torch.arange(count, device=self.bins.device) + torch.rand(count, device=self.bins.device)
+        return (parts * (below / count)).long().clamp(max=below - 1)

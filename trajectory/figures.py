@@ -1,0 +1,47 @@
+"""Records -> Plotly figures. Draws what it is given; computes nothing but what the eye needs."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from trajectory.geometry import principal_coordinates
+from trajectory.records import Trajectory
+
+BACKGROUND = "#0b0b12"
+QUIET = "rgba(160, 165, 190, 0.25)"
+TIME_COLOURS = [  # from early to late; told apart by lightness alone, whatever the eye
+    [0.0, "#3d4fd1"],
+    [0.25, "#2a9fd6"],
+    [0.5, "#35c9a5"],
+    [0.75, "#c9d94a"],
+    [1.0, "#ffd9a0"],
+]
+
+
+def scene(trajectory: Trajectory, *, title: str = "") -> go.Figure:
+    """The path through space, coloured by time: its own points, turned onto their widest axes, one scale for all."""
+    places = principal_coordinates(trajectory.points)
+    x, y, z = np.pad(places, ((0, 0), (0, 3 - places.shape[1]))).T
+    line = {"color": trajectory.times, "colorscale": TIME_COLOURS, "width": 3, "showscale": False}
+    figure = go.Figure(
+        go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, hovertemplate="%{text}<extra></extra>", text=_moments(trajectory))
+    )
+    axis = {
+        "showbackground": False,
+        "showticklabels": False,
+        "title": "",
+        "gridcolor": QUIET,
+        "zeroline": False,
+        "showspikes": False,
+        "nticks": 4,
+    }
+    figure.update_layout(
+        title={"text": title, "font": {"color": "#d8dae6", "size": 18}, "x": 0.03, "y": 0.95},
+        paper_bgcolor=BACKGROUND,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "camera": {"eye": {"x": 1.0, "y": 1.0, "z": 0.7}}},
+    )
+    return figure
+
+
+def _moments(trajectory: Trajectory) -> list[str]:
+    return [f"{int(time // 60)}:{time % 60:05.2f}" for time in trajectory.times]
