@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("errors", "settings", "records", "audio", "spectrogram", "model", "training", "rhythm", "geometry", "forecasting", "divergence"),
-    *("figures", "video", "export", "runs", "library", "pipeline", "jobs", "similarity", "encoders", "ui", "__main__"),
+    *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "geometry"),
+    *("forecasting", "divergence", "figures", "video", "export", "runs", "library", "pipeline", "jobs", "similarity", "encoders"),
+    *("ui", "__main__"),
 ]
 REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "jobs", "__main__"}
 FILES = sorted((ROOT / "trajectory").rglob("*.py"))
