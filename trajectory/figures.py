@@ -7,7 +7,7 @@ from trajectory.geometry import principal_coordinates
 from trajectory.records import Trajectory
 
 BACKGROUND = "#0b0b12"
-QUIET = "rgba(160, 165, 190, 0.25)"
+QUIET = "#262838"
 TIME_COLOURS = [  # from early to late; told apart by lightness alone, whatever the eye
     [0.0, "#3d4fd1"],
     [0.25, "#2a9fd6"],
@@ -32,13 +32,13 @@ def scene(trajectory: Trajectory, *, title: str = "") -> go.Figure:
         "gridcolor": QUIET,
         "zeroline": False,
         "showspikes": False,
-        "nticks": 4,
+        "nticks": 2,
     }
     figure.update_layout(
         title={"text": title, "font": {"color": "#d8dae6", "size": 18}, "x": 0.03, "y": 0.95},
         paper_bgcolor=BACKGROUND,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "camera": {"eye": {"x": 1.0, "y": 1.0, "z": 0.7}}},
+        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
     )
     return figure
 

@@ -137,7 +137,7 @@ class TrainingSettings:
 
     steps: int | None = None  # None: as many as the song's length asks for
     batch: int = 128  # windows decoded a step
-    rate: float = 1e-2  # the one-cycle rate's peak
+    rate: float = 0.012  # the one-cycle rate's peak
     stretch: int = 1_724  # bins embedded a step; longer songs are met in random stretches (40 s)
     until: float = 1.0  # share of the song that the network may see
     seed: int = 0

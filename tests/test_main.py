@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trajectory.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+LOOP = str(ROOT / "tests/truth/loop4bar_120bpm.ogg")
+QUICK = ["--steps", "3", "--batch", "8", "--device", "cpu"]
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    facts: dict[str, Any] = json.loads(printed.out)
+    return facts
+
+
+def test_embed_keeps_a_run_that_info_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    made = run_json(capsys, "embed", LOOP, "--out", folder, "--from", "0:02", "--to", "8", "--preset", "smooth", *QUICK)
+    assert made == run_json(capsys, "info", folder)
+    assert (made["preset"], made["dims"], made["points"]) == ("smooth", 3, 237)
+    assert made["beat_bpm"] == pytest.approx(120, rel=0.02)
+
+
+def test_every_option_reaches_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (
+        "--window 2 --dims 12 --scale decibel --seed 1 --rate 0.001 --history 20 --horizons 1,3 --train-until 0.7"
+        " --alpha 0.1 --beta 0.9 --gamma 0.2 --delta 0.3 --kappa 0.4"
+    )
+    run_json(capsys, "embed", LOOP, "--out", str(tmp_path / "run"), "--to", "10", *QUICK, *options.split())
+    kept = json.loads((tmp_path / "run/settings.json").read_text())["settings"]
+    assert kept["window"]["seconds"] == 2
+    assert kept["spectrogram"]["scale"] == "decibel"
+    assert kept["section"] == {"start": 0, "stop": 10}
+    assert (kept["model"]["dims"], kept["model"]["history"], kept["model"]["horizons"]) == (12, 20, [1, 3])
+    assert kept["loss"] == {"forecast": 0.1, "reconstruction": 0.9, "off_centre": 0.2, "curvature": 0.3, "kl": 0.4}
+    assert {name: kept["training"][name] for name in ("seed", "rate", "until", "steps")} == {
+        "seed": 1,
+        "rate": 0.001,
+        "until": 0.7,
+        "steps": 3,
+    }
+
+
+def test_info_tells_what_a_song_is(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = run_json(capsys, "info", LOOP)
+    assert facts["seconds"] == pytest.approx(32, abs=0.05)
+    assert facts["sample_rate"] == 44_100
+
+
+def test_words_for_people_are_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", LOOP]) == 0
+    assert "sample rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["info", "no such song.mp3"], "no such song.mp3"),
+        (["info", str(ROOT / "tests")], "is not a whole run"),
+        (["embed", LOOP, "--window", "9", "--out", "x"], "0.25 to 4"),
+        (["embed", LOOP, "--dims", "1", "--out", "x"], "2 to 32"),
+        (["embed", LOOP, "--from", "50", "--out", "x"], "50"),
+        (["embed", LOOP, "--to", "0.2", "--out", "x"], "at least"),
+        (["embed", LOOP, "--to", "8", *QUICK, "--gamma", "1e38", "--out", "x"], "diverged"),
+        (["embed", LOOP, "--to", "3", *QUICK, "--out", str(ROOT / "tests")], "not a run"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(
+    arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert part in printed.err
+    assert printed.err.startswith("trajectory: ")
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["embed", LOOP], ["embed", LOOP, "--out", "x", "--from", "abc"], ["embed", LOOP, "--out", "x", "--preset", "best"], []]
+)
+def test_a_command_that_cannot_be_read_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module_with_help_that_names_the_commands() -> None:
+    done = subprocess.run([sys.executable, "-m", "trajectory", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "embed" in done.stdout
+    assert "info" in done.stdout

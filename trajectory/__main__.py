@@ -1,0 +1,194 @@
+"""The command line: the same engine without a browser."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from trajectory.errors import TrajectoryError
+from trajectory.settings import (
+    PRESETS,
+    Device,
+    ModelSettings,
+    Scale,
+    SectionSettings,
+    Settings,
+    SpectrogramSettings,
+    TrainingSettings,
+    WindowSettings,
+    preset,
+)
+
+if TYPE_CHECKING:
+    from trajectory.pipeline import FitProgress
+    from trajectory.runs import Run
+
+WEIGHTS = {"alpha": "forecast", "beta": "reconstruction", "gamma": "off_centre", "delta": "curvature", "kappa": "kl"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; 0 done, 2 something the user can mend, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except TrajectoryError as error:
+        print(f"trajectory: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("trajectory: interrupted; nothing was kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def embed(options: argparse.Namespace) -> None:
+    """Trains a song's own network and keeps the run."""
+    from tqdm import tqdm
+
+    from trajectory import pipeline, runs
+
+    quiet = options.json or not sys.stderr.isatty()
+    with tqdm(total=1.0, bar_format="{percentage:3.0f}% {bar} {postfix}", file=sys.stderr, leave=False, disable=quiet) as bar:
+
+        def report(progress: FitProgress) -> None:
+            bar.set_postfix_str(f"{progress.seconds_left:.0f} s left, loss {progress.losses['total']:.4f}", refresh=False)
+            bar.update(progress.step / progress.steps - bar.n)
+
+        run = pipeline.fit(options.song, _settings(options), report=report)
+    folder = runs.save(run, options.out)
+    _show({"run": str(folder), **_run_facts(run)}, options)
+
+
+def info(options: argparse.Namespace) -> None:
+    """Says what is known of a song, or of a run and the shape of its trajectory."""
+    path = Path(options.what)
+    if path.is_dir():
+        from trajectory import runs
+
+        _show({"run": str(path), **_run_facts(runs.load(path))}, options)
+    else:
+        from trajectory import audio
+
+        _show(dataclasses.asdict(audio.probe(path)), options)
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    from trajectory import geometry
+
+    shape = geometry.shape(run.trajectory, run.song.beat)
+    return {
+        "song": run.song.title or run.song.name,
+        "artist": run.song.artist,
+        "preset": run.settings.preset,
+        "scale": run.settings.spectrogram.scale,
+        "window_seconds": run.settings.window.seconds,
+        "points": len(run.trajectory.points),
+        "dims": run.trajectory.dims,
+        "from_seconds": float(run.trajectory.times[0]),
+        "to_seconds": float(run.trajectory.times[-1]),
+        "trained_until": run.settings.training.until,
+        "steps": len(run.training.losses["total"]),
+        "seconds": run.training.seconds,
+        "device": run.training.device,
+        "reconstruction": run.training.reconstruction,
+        "gain": run.training.gain,
+        **dataclasses.asdict(shape),
+    }
+
+
+def _show(facts: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    known = {name.replace("_", " "): value for name, value in facts.items() if value is not None}
+    width = max(map(len, known))
+    for name, value in known.items():
+        print(f"{name:{width}}  {_spoken(value)}")
+
+
+def _spoken(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_spoken, value))
+    if isinstance(value, dict):  # a section of the song
+        return f"{value['label']} {value['start']:.1f}-{value['stop']:.1f}"
+    return str(value)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    chosen = preset(
+        options.preset,
+        section=SectionSettings(**_given(options, "start", "stop")),
+        spectrogram=SpectrogramSettings(**_given(options, "scale")),
+        window=WindowSettings(**_given(options, "seconds")),
+        model=ModelSettings(**_given(options, "dims", "history")),
+        training=TrainingSettings(**_given(options, "steps", "batch", "rate", "seed", "device", "until")),
+    )
+    return dataclasses.replace(
+        chosen,
+        loss=dataclasses.replace(chosen.loss, **_given(options, *WEIGHTS.values())),
+        model=dataclasses.replace(chosen.model, **_given(options, "horizons")),
+    )
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _moment(text: str) -> float:
+    """`90`, `1:30` or `1:00:30` in seconds."""
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is no moment; write seconds or m:ss")
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+def _steps_ahead(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' are no horizons; write steps like 1,2,4,8") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="trajectory", description="See the shape of music: a song becomes a path through space.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("embed", help="train a song's own network and keep the run", description=embed.__doc__)
+    command.set_defaults(run=embed)
+    command.add_argument("song", metavar="SONG", help="a sound file of any usual kind")
+    command.add_argument("--out", required=True, metavar="DIR", help="the folder that the run becomes")
+    command.add_argument("--preset", default="conditioned", choices=PRESETS, help="the losses (default: %(default)s)")
+    command.add_argument("--scale", choices=get_args(Scale), help="of the spectrogram (default: linear)")
+    command.add_argument("--window", dest="seconds", type=float, metavar="SECONDS", help="sound that one point stands for (default: 0.5)")
+    command.add_argument("--dims", type=int, metavar="N", help="dimensions of the space (default: 3)")
+    command.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="use the song from here, in seconds or m:ss")
+    command.add_argument("--to", dest="stop", type=_moment, metavar="TIME", help="use the song up to here")
+    command.add_argument("--train-until", dest="until", type=float, metavar="SHARE", help="keep the rest of the song from the network")
+    command.add_argument("--device", choices=get_args(Device), help="where to train (default: auto, CUDA where there is one)")
+    command.add_argument("--seed", type=int, metavar="N", help="same seed, same CPU, same trajectory (default: 0)")
+    command.add_argument("--steps", type=int, metavar="N", help="of training (default: by the song's length)")
+    command.add_argument("--batch", type=int, metavar="N", help="windows decoded a step")
+    command.add_argument("--rate", type=float, metavar="RATE", help="the learning rate's peak")
+    command.add_argument("--history", type=int, metavar="POINTS", help="what the forecast branch looks back on (l)")
+    command.add_argument("--horizons", type=_steps_ahead, metavar="1,2,...", help="steps ahead that the branch predicts")
+    for letter, field in WEIGHTS.items():
+        command.add_argument(f"--{letter}", dest=field, type=float, metavar="WEIGHT", help=f"of the loss term {field.replace('_', ' ')}")
+    command.add_argument("--json", action="store_true", help="print one JSON object and no progress")
+
+    command = commands.add_parser("info", help="what is known of a song or a run", description=info.__doc__)
+    command.set_defaults(run=info)
+    command.add_argument("what", metavar="SONG|RUN", help="a sound file or a run folder")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

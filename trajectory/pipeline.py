@@ -1,0 +1,130 @@
+"""Joins the stages: a file becomes a run, a run answers what is asked of it. What the command line and the jobs call."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trajectory import rhythm
+from trajectory.records import Floats, Forming, Recording, TrainingLog, Trajectory
+from trajectory.runs import Run, RunError, Scaling, Song
+from trajectory.settings import Settings
+
+if TYPE_CHECKING:
+    from trajectory.model import Autoencoder
+
+SNAPSHOTS = 40
+SNAPSHOT_POINTS = 1_500
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitProgress:
+    """Where the training of a song stands; the callback that gets it may raise Cancelled."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    seconds_left: float
+    embed: Callable[[], Trajectory]  # the path as it is now, at most 1500 points of it
+
+
+def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[FitProgress], None] | None = None) -> Run:
+    """Trains one song's model and embeds the song with it."""
+    from trajectory import audio, model, training
+    from trajectory.spectrogram import spectrogram
+
+    recording = song if isinstance(song, Recording) else audio.load(song, section=settings.section)
+    settings = dataclasses.replace(settings, section=recording.section)
+    picture = spectrogram(recording, settings.spectrogram, until=settings.training.until)
+    forming = _Forming()
+
+    def watch(progress: training.Progress, network: Autoencoder) -> None:
+        def embed() -> Trajectory:
+            return decimate(model.embed(network, picture))
+
+        forming.keep(progress.step, progress.steps, embed)
+        if report is not None:
+            report(FitProgress(**vars(progress), embed=embed))
+
+    began = time.perf_counter()
+    fitted = training.train_autoencoder(picture, settings, report=watch)
+    seconds = time.perf_counter() - began
+    return Run(
+        settings=settings,
+        song=Song(
+            name=recording.name, seconds=recording.seconds, title=recording.title, artist=recording.artist, beat=rhythm.beat(picture)
+        ),
+        scaling=Scaling(
+            bin_seconds=picture.bin_seconds, frequencies=tuple(picture.frequencies.tolist()), low=picture.low, high=picture.high
+        ),
+        weights={name: tensor.cpu().numpy() for name, tensor in fitted.network.state_dict().items()},
+        trajectory=model.embed(fitted.network, picture),
+        training=TrainingLog(
+            losses=fitted.losses,
+            seconds=seconds,
+            device=fitted.device,
+            versions={"python": platform.python_version(), **{name: version(name) for name in ("torch", "torchaudio", "numpy", "scipy")}},
+            reconstruction=fitted.reconstruction,
+            mean_reconstruction=fitted.mean_reconstruction,
+        ),
+        forming=forming.record(),
+    )
+
+
+class _Forming:
+    """Keeps some 40 snapshots, close together while the path still changes fast."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.paths: list[Trajectory] = []
+
+    def keep(self, step: int, steps: int, embed: Callable[[], Trajectory]) -> None:
+        due = steps * (len(self.steps) / (SNAPSHOTS - 1)) ** 1.5
+        if step >= due or step == steps:
+            self.steps.append(step)
+            self.paths.append(embed())
+
+    def record(self) -> Forming:
+        return Forming(
+            steps=np.array(self.steps),
+            points=np.stack([path.points for path in self.paths]),
+            times=self.paths[0].times,
+        )
+
+
+def decimate(trajectory: Trajectory, most: int = SNAPSHOT_POINTS) -> Trajectory:
+    """Every n-th point, so that at most so many remain."""
+    every = -(-len(trajectory.points) // most)
+    return Trajectory(points=trajectory.points[::every], times=trajectory.times[::every])
+
+
+def network(run: Run) -> Autoencoder:
+    """The trained model of a run, on the CPU."""
+    import torch
+
+    from trajectory.model import Autoencoder
+
+    made = Autoencoder(run.settings, frequencies=len(run.scaling.frequencies), bin_seconds=run.scaling.bin_seconds)
+    try:
+        made.load_state_dict({name: torch.from_numpy(values) for name, values in run.weights.items()})
+    except RuntimeError as error:
+        raise RunError(f"the weights of {run.song.name} do not fit its settings; train it again") from error
+    return made.eval()
+
+
+def decode(run: Run, points: Floats) -> Floats:
+    """The spectrogram window (points, bins, frequencies) that each point of the run's space means, visited or not."""
+    from trajectory import model
+
+    points = np.atleast_2d(np.asarray(points, dtype=np.float32))
+    dims = run.settings.model.dims
+    if points.shape[1] != dims or not np.isfinite(points).all():
+        raise RunError(f"a point of this space has {dims} finite coordinates, not {points.shape[1]}")
+    return model.decode(network(run), points)
