@@ -179,10 +179,10 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def steps_for(bins: int, settings: TrainingSettings) -> int:
-    """Half again as many steps for twice the song beyond one stretch: what repeats need not be learned again."""
+    """Half again as many steps for twice the song, beyond one stretch: what repeats need not be learned again."""
     if settings.steps is not None:
         return settings.steps
-    return int(STEPS * max(1.0, bins / settings.stretch) ** 0.5)
+    return int(STEPS * max(1.0, bins / settings.stretch) ** 0.6)
 
 
 class SongTerms:

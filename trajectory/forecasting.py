@@ -1,0 +1,409 @@
+"""Where does the path go next? Forecasters that know a library of the path and a history up to now, and nothing of what follows.
+
+Histories come in as (starts, length, dims), the moment of the forecast last; futures go out as (starts, steps, dims). All numbers
+are in the library's own scale.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+
+from trajectory.errors import TrajectoryError
+from trajectory.records import Trajectory
+
+Reals = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+HORIZON = 30  # steps over which choices are made on the library
+
+
+class ForecastError(TrajectoryError):
+    """A forecast that cannot be made from what is known."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Library:
+    """What a forecaster may know: stretches of the path, each axis scaled to [0, 1] by what they span, once and for all."""
+
+    points: Reals  # (points, dims) of the whole path, scaled; what lies outside the stretches is not read
+    stretches: tuple[tuple[int, int], ...]  # half-open ranges of known points
+    low: Reals  # (dims,)
+    span: Reals  # (dims,)
+    overlap: int  # steps over which two points share sound: nearer ones are no independent witnesses
+
+    def scaled(self, points: NDArray[np.floating]) -> Reals:
+        return (np.asarray(points, dtype=np.float64) - self.low) / self.span
+
+    def moments(self, *, before: int, after: int) -> Indices:
+        """The known points with so many known ones before and after them in the same stretch."""
+        ranges = [np.arange(first + before, stop - after) for first, stop in self.stretches]
+        return np.concatenate(ranges) if ranges else np.empty(0, np.int64)
+
+    @property
+    def known(self) -> Reals:
+        return self.points[self.moments(before=0, after=0)]
+
+
+def library(trajectory: Trajectory, stretches: tuple[tuple[int, int], ...], *, overlap: int) -> Library:
+    """Those stretches of a path, as a library."""
+    known = np.concatenate([trajectory.points[first:stop] for first, stop in stretches]).astype(np.float64)
+    if len(known) < 2:
+        raise ForecastError(f"a library of {len(known)} points holds no steps; leave more of the song to it")
+    low, span = known.min(axis=0), np.ptp(known, axis=0)
+    span = np.where(span > 0, span, 1.0)
+    return Library(points=(trajectory.points - low) / span, stretches=stretches, low=low, span=span, overlap=overlap)
+
+
+class Forecaster(Protocol):
+    """A fitted forecaster."""
+
+    @property
+    def method(self) -> "Method":
+        """How it was made, all choices settled: fits another like it."""
+
+    @property
+    def history(self) -> int:
+        """Points that it needs to look back on, the present one included."""
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        """(starts, history or more, dims) -> (starts, steps, dims)."""
+
+
+class Method(Protocol):
+    """A way to make a forecaster from a library."""
+
+    def fit(self, library: Library) -> Forecaster: ...
+
+
+# --- The two baselines
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """Everything stays where it is."""
+
+    history: int = 1
+
+    @property
+    def method(self) -> "Persistence":
+        return self
+
+    def fit(self, library: Library) -> "Persistence":  # noqa: ARG002 - there is nothing to learn
+        return self
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        return np.repeat(histories[:, -1:], steps, axis=1)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Everything goes to the middle of the library at once."""
+
+    def fit(self, library: Library) -> "_Mean":
+        return _Mean(library.known.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class _Mean:
+    centre: Reals
+    history: int = 1
+    method: Mean = Mean()
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        return np.broadcast_to(self.centre, (len(histories), steps, len(self.centre))).copy()
+
+
+# --- Published neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knn:
+    """The published rule: the mean step of 5 neighbours of the present point, weighted by inverse distance, again and again.
+
+    In sample the nearest of one more is dropped at every step, as if it were the point itself, and an exact hit divides by zero.
+    """
+
+    neighbours: int = 5
+    in_sample: bool = False
+
+    def fit(self, library: Library) -> "_Knn":
+        moments = library.moments(before=0, after=0 if self.in_sample else 1)
+        if len(moments) < self.neighbours + self.in_sample:
+            raise ForecastError(f"{len(moments)} library points are too few for {self.neighbours} neighbours; leave more of the song to it")
+        velocities = np.diff(library.points, axis=0, append=library.points[-1:])
+        return _Knn(KDTree(library.points[moments]), velocities[moments], self)
+
+
+@dataclass(frozen=True)
+class _Knn:
+    tree: KDTree
+    velocities: Reals
+    method: Knn
+    history: int = 1
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        here = histories[:, -1].copy()
+        path = np.full((len(here), steps, here.shape[1]), np.nan)
+        drop = int(self.method.in_sample)
+        for step in range(steps):
+            sound = np.isfinite(here).all(axis=1)  # after an exact hit the published rule has nowhere to go
+            distances, found = self.tree.query(here[sound], range(1 + drop, self.method.neighbours + drop + 1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weights = 1 / (distances if drop else np.maximum(distances, 1e-12))
+                weights /= weights.sum(axis=1, keepdims=True)
+                here[sound] += (weights[:, :, None] * self.velocities[found]).sum(axis=1)
+            path[:, step] = here
+        return path
+
+
+# --- Neighbours with a memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What a moment is compared by: `count` points, `lag` steps apart, the present one last."""
+
+    count: int
+    lag: int
+
+    @property
+    def reach(self) -> int:
+        return (self.count - 1) * self.lag
+
+    def of(self, points: Reals, moments: Indices) -> Reals:
+        """(points, dims) -> (moments, count * dims)."""
+        seen = moments[:, None] - self.lag * np.arange(self.count - 1, -1, -1)
+        return points[seen].reshape(len(moments), -1)
+
+    def now(self, paths: Reals) -> Reals:
+        """The present of paths (starts, length, dims) -> (starts, count * dims)."""
+        last = paths.shape[1] - 1
+        return paths[:, last - self.lag * np.arange(self.count - 1, -1, -1)].reshape(len(paths), -1)
+
+
+class _Chosen(Protocol):
+    """A forecaster with a memory, which can be made blind to some of the library's moments: (starts, moments)."""
+
+    @property
+    def memory(self) -> Memory: ...
+
+    @property
+    def moments(self) -> Indices: ...
+
+    def rollout(self, histories: Reals, steps: int, *, hidden: NDArray[np.bool_] | None = None) -> Reals: ...
+
+
+C = TypeVar("C", bound=_Chosen)
+
+
+def _best(library: Library, candidates: Iterable[C], *, trials: int) -> C:
+    """The candidate with the least mean distance over forecasts from within the library, blind to all that shares sound with them."""
+    several = list(candidates)
+    best, least = several[0] if len(several) == 1 else None, np.inf
+    for made in several if best is None else []:
+        starts = library.moments(before=made.memory.reach, after=HORIZON)
+        starts = starts[:: max(1, len(starts) // trials)]
+        if not len(starts):
+            continue
+        hidden = np.abs(starts[:, None] - made.moments) <= library.overlap + HORIZON
+        paths = library.points[starts[:, None] + np.arange(-made.memory.reach, 1)]
+        truth = library.points[starts[:, None] + np.arange(1, HORIZON + 1)]
+        error = float(np.linalg.norm(made.rollout(paths, HORIZON, hidden=hidden) - truth, axis=2).mean())
+        if error < least:
+            best, least = made, error
+    if best is None:
+        raise ForecastError(f"{len(library.known)} library points are too few to look back and {HORIZON} steps ahead; leave it more")
+    return best
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayKnn:
+    """What followed the moments whose past was most like ours; memory, neighbours and the rest are chosen on the library.
+
+    A neighbour n tells the future z_n+h + kept^h (z_t - z_n): our distance from it fades. After `chunk` steps the forecast asks anew.
+    """
+
+    memories: tuple[Memory, ...] = tuple(Memory(count=count, lag=lag) for count, lag in ((1, 1), (4, 2), (6, 4), (10, 5), (15, 3)))
+    neighbours: tuple[int, ...] = (3, 6)
+    kept: tuple[float, ...] = (0.0, 0.9, 1.0)
+    chunks: tuple[int, ...] = (5, HORIZON)
+
+    def fit(self, library: Library) -> "_DelayKnn":
+        return _best(library, self._candidates(library), trials=100)
+
+    def _candidates(self, library: Library) -> Iterator["_DelayKnn"]:
+        for memory, chunk in itertools.product(self.memories, self.chunks):
+            moments = library.moments(before=memory.reach, after=chunk)
+            if len(moments) > 4 * (library.overlap + HORIZON):
+                seen = memory.of(library.points, moments)
+                for neighbours, kept in itertools.product(self.neighbours, self.kept):
+                    settled = DelayKnn(memories=(memory,), neighbours=(neighbours,), kept=(kept,), chunks=(chunk,))
+                    yield _DelayKnn(settled, library.points, moments, seen, memory, neighbours, kept, chunk)
+
+
+@dataclass(frozen=True)
+class _DelayKnn:
+    method: DelayKnn
+    points: Reals
+    moments: Indices
+    seen: Reals
+    memory: Memory
+    neighbours: int
+    kept: float
+    chunk: int
+
+    @property
+    def history(self) -> int:
+        return self.memory.reach + 1
+
+    def rollout(self, histories: Reals, steps: int, *, hidden: NDArray[np.bool_] | None = None) -> Reals:
+        paths = histories[:, -self.history :]
+        while paths.shape[1] < self.history + steps:
+            distances = cdist(self.memory.now(paths), self.seen)
+            if hidden is not None:
+                distances[hidden] = np.inf
+            paths = np.concatenate([paths, self._futures(distances, paths[:, -1])], axis=1)
+        return paths[:, self.history : self.history + steps]
+
+    def _futures(self, distances: Reals, here: Reals) -> Reals:
+        """The weighted futures of the nearest moments, (starts, chunk, dims); weights exp(-d / d_min)."""
+        nearest = np.argpartition(distances, self.neighbours, axis=1)[:, : self.neighbours]
+        near = np.take_along_axis(distances, nearest, axis=1)
+        weights = np.exp(-near / np.maximum(near.min(axis=1, keepdims=True), 1e-12))
+        weights /= weights.sum(axis=1, keepdims=True)
+        ahead = np.arange(self.chunk + 1)
+        told = (weights[:, :, None, None] * self.points[self.moments[nearest][:, :, None] + ahead]).sum(axis=1)
+        offset = here - told[:, 0]
+        return told[:, 1:] + offset[:, None] * (self.kept ** ahead[1:])[:, None]
+
+
+# --- Local linear
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smap:
+    """A linear map to the next step, fitted anew at every step to the library points nearest: weights exp(-theta d / mean d)."""
+
+    memories: tuple[Memory, ...] = (Memory(count=1, lag=1), Memory(count=2, lag=2), Memory(count=4, lag=4))
+    thetas: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0)
+
+    def fit(self, library: Library) -> "_Smap":
+        return _best(library, self._candidates(library), trials=50)
+
+    def _candidates(self, library: Library) -> Iterator["_Smap"]:
+        for memory in self.memories:
+            moments = library.moments(before=memory.reach, after=1)
+            if len(moments) > 4 * (library.overlap + HORIZON):
+                seen = memory.of(library.points, moments)
+                both = np.concatenate([seen, library.points[moments + 1] - library.points[moments]], axis=1)
+                products = (seen[:, :, None] * both[:, None]).reshape(len(both), -1)
+                for theta in self.thetas:
+                    yield _Smap(Smap(memories=(memory,), thetas=(theta,)), moments, both, products, memory, theta)
+
+
+@dataclass(frozen=True)
+class _Smap:
+    method: Smap
+    moments: Indices
+    both: Reals  # (moments, width + dims): what was seen, and the step that followed
+    products: Reals  # (moments, width * (width + dims))
+    memory: Memory
+    theta: float
+
+    @property
+    def history(self) -> int:
+        return self.memory.reach + 1
+
+    @property
+    def width(self) -> int:
+        return self.products.shape[1] // self.both.shape[1]
+
+    def rollout(self, histories: Reals, steps: int, *, hidden: NDArray[np.bool_] | None = None) -> Reals:
+        paths = histories[:, -self.history :]
+        for _ in range(steps):
+            here = np.clip(paths[:, -1] + self._step(self.memory.now(paths), hidden), -1, 2)  # a linear map knows no bounds
+            paths = np.concatenate([paths, here[:, None]], axis=1)
+        return paths[:, self.history :]
+
+    def _step(self, now: Reals, hidden: NDArray[np.bool_] | None) -> Reals:
+        distances = cdist(now, self.both[:, : self.width])
+        weights = np.exp(-self.theta * (distances - distances.min(axis=1, keepdims=True)) / distances.mean(axis=1, keepdims=True))
+        if hidden is not None:
+            weights[hidden] = 0
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+        mean, width = weights @ self.both, self.width
+        spread = (weights @ self.products).reshape(len(now), width, -1) - mean[:, :width, None] * mean[:, None]
+        ridge = 1e-7 * np.trace(spread[:, :, :width], axis1=1, axis2=2)[:, None, None] + 1e-14
+        slopes = np.linalg.solve(spread[:, :, :width] + ridge * np.eye(width), spread[:, :, width:])
+        return mean[:, width:] + ((now - mean[:, :width])[:, None] @ slopes)[:, 0]
+
+
+# --- A blend of several
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """Several forecasts in one: at each step the mixture that was best on parts of the library, told from its other parts."""
+
+    methods: tuple[Method, ...] = (Persistence(), Mean(), Knn(), DelayKnn(), Smap())
+    parts: int = 5
+
+    def fit(self, library: Library) -> "_Blend":
+        made = tuple(method.fit(library) for method in self.methods)
+        found = [self._trial(library, made, part) for part in range(self.parts)]
+        guess = np.concatenate([guess for guess, _ in found], axis=1)  # (methods, starts, steps, dims)
+        truth = np.concatenate([truth for _, truth in found])
+        if not len(truth):
+            raise ForecastError(f"{len(library.known)} library points are too few to weigh forecasts on; leave more of the song to it")
+        weights = np.stack([_mixture(guess[:, :, step], truth[:, step]) for step in range(HORIZON)])
+        settled = replace(self, methods=tuple(forecaster.method for forecaster in made))
+        return _Blend(settled, made, ndimage.gaussian_filter1d(weights, 1.5, axis=0, mode="nearest"))
+
+    def _trial(self, library: Library, made: tuple[Forecaster, ...], part: int) -> tuple[Reals, Reals]:
+        """Forecasts of one part of the library from the others, and what came."""
+        known = library.moments(before=0, after=0)
+        first, stop = (int(known[round(share * (len(known) - 1))]) for share in (part / self.parts, (part + 1) / self.parts))
+        others = replace(library, stretches=without(library.stretches, first - library.overlap, stop + library.overlap))
+        longest = max(forecaster.history for forecaster in made)
+        starts = library.moments(before=longest - 1, after=HORIZON)
+        starts = starts[(starts >= first) & (starts + HORIZON < stop)][::3]
+        paths = library.points[starts[:, None] + np.arange(1 - longest, 1)]
+        truth = library.points[starts[:, None] + np.arange(1, HORIZON + 1)]
+        return np.stack([forecaster.method.fit(others).rollout(paths, HORIZON) for forecaster in made]), truth
+
+
+@dataclass(frozen=True)
+class _Blend:
+    method: Blend
+    forecasters: tuple[Forecaster, ...]
+    weights: Reals  # (steps, forecasters); later steps are mixed like the last
+
+    @property
+    def history(self) -> int:
+        return max(forecaster.history for forecaster in self.forecasters)
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        weights = self.weights[np.minimum(np.arange(steps), len(self.weights) - 1)]
+        paths = np.stack([forecaster.rollout(histories, steps) for forecaster in self.forecasters])
+        return np.einsum("sm,mnsd->nsd", weights, paths)
+
+
+def _mixture(guesses: Reals, truth: Reals) -> Reals:
+    """Weights >= 0 that sum to 1, with the least squared error: guesses (methods, starts, dims), truth (starts, dims)."""
+    columns = guesses.reshape(len(guesses), -1).T
+    firm = 1e3 * np.sqrt(len(columns))  # holds the sum at 1
+    weights, _ = optimize.nnls(np.vstack([columns, np.full(len(guesses), firm)]), np.append(truth.ravel(), firm))
+    return weights / weights.sum()
+
+
+def without(stretches: tuple[tuple[int, int], ...], first: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """The stretches less the points from `first` up to `stop`."""
+    pieces = [piece for start, end in stretches for piece in ((start, min(end, first)), (max(start, stop), end))]
+    return tuple((start, end) for start, end in pieces if start < end)
