@@ -263,11 +263,17 @@ def grid_settings(name: str, scale: str, window: float, dims: int) -> Settings:
 
 
 def compared(words: str, pairs: list[tuple[list[Measured], list[Measured]]], value: str) -> Row:
-    """In how many runs the first of two is above the second."""
+    """In how many runs the first of two is above the second, of those in which they differ."""
     rises = [getattr(a, value) - getattr(b, value) for one, other in pairs for a, b in zip(one, other, strict=True)]
-    above, median = sum(rise > 0 for rise in rises) / len(rises), statistics.median(rises)
-    holds = "holds" if above >= 0.75 else "does not hold" if above <= 0.5 else "holds in part"
-    return (f"write-up: {words}", "-", f"{above:.0%} of {len(rises)} pairs, median difference {median:+.3f}", holds)
+    above, below = sum(rise > 0 for rise in rises), sum(rise < 0 for rise in rises)
+    share = above / max(1, above + below)
+    holds = "holds" if share >= 0.75 else "does not hold" if share <= 0.5 else "holds in part"
+    return (
+        f"write-up: {words}",
+        "-",
+        f"{above} above, {below} below, {len(rises) - above - below} alike, mean {statistics.mean(rises):+.3f}",
+        holds,
+    )
 
 
 def plain(runs: list[Measured]) -> list[dict[str, Any]]:
