@@ -49,6 +49,25 @@ def test_every_option_reaches_the_settings(tmp_path: Path, capsys: pytest.Captur
     }
 
 
+def test_a_place_that_no_run_can_take_is_refused_before_the_song_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "note").write_text("a note")
+    assert main(["embed", "no such song.mp3", "--out", str(tmp_path / "note")]) == 2
+    assert "is not a run" in capsys.readouterr().err
+
+
+def test_what_a_terminal_would_obey_is_not_sent_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tmp_path / "red\x1b[31m\nfile.wav")]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "\x1b" not in printed
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m trajectory info '{LOOP}' | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_info_tells_what_a_song_is(capsys: pytest.CaptureFixture[str]) -> None:
     facts = run_json(capsys, "info", LOOP)
     assert facts["seconds"] == pytest.approx(32, abs=0.05)
@@ -64,7 +83,7 @@ def test_words_for_people_are_the_default(capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "part"),
     [
         (["info", "no such song.mp3"], "no such song.mp3"),
-        (["info", str(ROOT / "tests")], "is not a whole run"),
+        (["info", str(ROOT / "tests")], "there is no run at"),
         (["embed", LOOP, "--window", "9", "--out", "x"], "0.25 to 4"),
         (["embed", LOOP, "--dims", "1", "--out", "x"], "2 to 32"),
         (["embed", LOOP, "--from", "50", "--out", "x"], "50"),

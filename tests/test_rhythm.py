@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.songs import LOOPS, TRUTH, picture
-from trajectory.records import Spectrogram
+from trajectory.records import Recording, Spectrogram
 from trajectory.rhythm import Beat, beat
-from trajectory.settings import Scale
+from trajectory.settings import Scale, SpectrogramSettings
+from trajectory.spectrogram import spectrogram
 
 STEP = 1024 / 44_100
 
@@ -31,6 +32,12 @@ def test_the_phase_of_a_beat_runs_from_one_beat_to_the_next() -> None:
     pulse = Beat(bpm=120, confidence=1, first=10.25)
     assert pulse.seconds == 0.5
     np.testing.assert_allclose(pulse.phase(np.array([10.25, 10.375, 10.5, 0.0, 11.25])), [0, 0.25, 0.5, 0.5, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", ["linear", "decibel", "mel"])
+def test_a_steady_tone_has_no_beat(scale: Scale) -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(441_000) / 44_100).astype(np.float32)
+    assert beat(spectrogram(Recording(samples=tone, sample_rate=44_100, name="tone"), SpectrogramSettings(scale=scale))) is None
 
 
 def test_noise_and_silence_have_no_beat() -> None:

@@ -22,7 +22,11 @@ def make_run(seed: int = 0) -> runs.Run:
         settings=preset("conditioned"),
         song=runs.Song(name="ärger 音.mp3", seconds=2.0, title="Ärger", artist=None, beat=Beat(bpm=120.0, confidence=0.8, first=0.1)),
         scaling=runs.Scaling(bin_seconds=1024 / 44_100, frequencies=(0.0, 43.066), low=0.0, high=0.123456789),
-        weights={"encoder.mean": random.normal(size=2).astype(np.float32), "steps": np.array(7)},
+        weights={
+            "encoder.mean": random.normal(size=2).astype(np.float32),
+            "steps": np.array(7),
+            "lies.otherwise": random.normal(size=(4, 3, 1, 2)).astype(np.float32).transpose(0, 3, 2, 1),
+        },
         trajectory=Trajectory(points=random.normal(size=(50, 3)).astype(np.float32), times=times),
         training=TrainingLog(
             losses={"total": random.random(5).astype(np.float32)},
@@ -91,6 +95,51 @@ def test_a_failed_save_leaves_the_old_run_and_no_trace(tmp_path: Path, monkeypat
         runs.save(make_run(1), tmp_path / "run")
     assert_equal(runs.load(tmp_path / "run"), make_run(0))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_that_holds_anything_else_is_never_replaced(tmp_path: Path) -> None:
+    folder = runs.save(make_run(0), tmp_path / "run")
+    (folder / "my notes.txt").write_text("about it")
+    with pytest.raises(runs.RunError, match="not a run"):
+        runs.save(make_run(1), folder)
+    assert (folder / "my notes.txt").read_text() == "about it"
+
+
+def test_an_old_run_comes_back_where_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.save(make_run(0), tmp_path / "run")
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name.endswith(".new"):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(runs.RunError, match="Input/output error"):
+        runs.save(make_run(1), tmp_path / "run")
+    assert_equal(runs.load(tmp_path / "run"), make_run(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_link_to_a_run_stays_a_link(tmp_path: Path) -> None:
+    runs.save(make_run(0), tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    runs.save(make_run(1), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert_equal(runs.load(tmp_path / "run"), make_run(1))
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "a\0b"])
+def test_a_place_that_cannot_be_is_refused_in_one_sentence(place: str) -> None:
+    with pytest.raises(runs.RunError, match="cannot be written"):
+        runs.check_place(place)
+    with pytest.raises(runs.RunError, match="there is no run"):
+        runs.load(place)
+
+
+def test_a_songs_name_in_no_known_script_is_kept(tmp_path: Path) -> None:
+    run = dataclasses.replace(make_run(), song=dataclasses.replace(make_run().song, name="bad\udcff name.wav"))
+    assert runs.load(runs.save(run, tmp_path / "run")).song.name == "bad\udcff name.wav"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

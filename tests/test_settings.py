@@ -30,6 +30,27 @@ def test_a_changed_loss_is_no_longer_the_preset() -> None:
     assert Settings(loss=LossSettings(forecast=0.5)).preset == "custom"
 
 
+def test_the_presets_and_sizes_are_those_of_the_design() -> None:
+    weights = {name: (loss.reconstruction, loss.forecast, loss.curvature, loss.off_centre) for name, (loss, _) in PRESETS.items()}
+    assert weights == {
+        "pure": (1, 0, 0, 0),
+        "conditioned": (1, 0.003, 0, 0),
+        "published": (1, 0.001, 0, 0),
+        "smooth": (1, 0.003, 0.001, 0),
+        "variational": (1, 0, 0, 0),
+    }
+    assert {name: horizons for name, (_, horizons) in PRESETS.items() if horizons != (1, 2, 4, 8)} == {"published": (1,)}
+    model, picture = ModelSettings(), SpectrogramSettings()
+    assert (model.dims, model.filters, model.decoder_seeds, model.decoder_filters) == (3, (32, 64, 128), 64, 128)
+    assert (model.history, model.branch_units) == (45, 16)
+    assert (picture.hop, picture.taper, picture.highest_hz, picture.decibels, picture.mel_bands) == (1024, 0.4, 4000, 60, 94)
+
+
+def test_a_preset_with_other_horizons_is_refused() -> None:
+    with pytest.raises(SettingsError, match="has horizons"):
+        preset("conditioned", model=ModelSettings(horizons=(1, 3)))
+
+
 def test_a_preset_keeps_its_horizons_when_the_model_is_replaced() -> None:
     settings = preset("published", model=ModelSettings(dims=12))
     assert (settings.model.dims, settings.model.horizons) == (12, (1,))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from trajectory import model, training
 from trajectory.errors import Cancelled
 from trajectory.records import Floats, Spectrogram
-from trajectory.settings import LossSettings, Settings, TrainingSettings, preset
+from trajectory.settings import LossSettings, ModelSettings, Settings, TrainingSettings, preset
 
 
 def song(bins: int = 400, frequencies: int = 20, noise: float = 0.1) -> Spectrogram:
@@ -131,12 +131,13 @@ def test_a_stretchs_windows_are_compared_with_the_songs_own_bins() -> None:
         torch.testing.assert_close(place[:, 0], bins[starts, 0])
 
 
-def test_a_step_reads_nothing_back_from_its_device() -> None:
+@pytest.mark.parametrize("name", ["smooth", "variational"])
+def test_a_step_reads_nothing_back_from_its_device(name: str) -> None:
     """On the meta device, where tensors have no values, reading one would fail: what CUDA needs to record a step as a graph."""
-    chosen = settings("variational")
+    chosen = settings(name)
     with torch.device("meta"):
-        network = model.Autoencoder(preset("smooth", training=chosen.training), frequencies=20, bin_seconds=1024 / 44_100)
-        terms = training.SongTerms(network, torch.empty(2_000, 20), network.settings)
+        network = model.Autoencoder(chosen, frequencies=20, bin_seconds=1024 / 44_100)
+        terms = training.SongTerms(network, torch.empty(2_000, 20), chosen)
         torch.stack(list(terms().values())).sum().backward()
     assert network.encoder.point.weight.grad is not None
 
@@ -165,8 +166,68 @@ def test_a_training_that_diverges_says_so() -> None:
 
 
 def test_too_short_a_song_says_what_is_needed() -> None:
-    with pytest.raises(training.TrainingError, match=r"1\.4 s of sound; at least 1\.8 s are needed"):
+    with pytest.raises(training.TrainingError, match=r"1\.4 s of sound at once; at least 1\.7 s are needed"):
         training.train_autoencoder(song(60), settings())
+
+
+def test_the_branch_is_asked_about_the_future_from_the_past_alone() -> None:
+    """On the path z_t = t the history ends at now, and what it is compared with lies 1, 2, 4 and 8 ahead."""
+    chosen = settings()
+    network = model.Autoencoder(chosen, frequencies=20, bin_seconds=1024 / 44_100)
+    terms = training.SongTerms(network, torch.rand(400, 20), chosen)
+    path = torch.arange(379.0)[:, None].expand(-1, 3).clone().requires_grad_()
+    asked: list[Tensor] = []
+
+    def answer(histories: Tensor) -> Tensor:
+        asked.append(histories)
+        return torch.tensor([1.0, 2, 4, 8])[:, None].expand(len(histories), 4, 3)
+
+    network.branch.forward = answer
+    terms._forecast(torch.zeros(1), path, path[:, :0])
+    (histories,) = asked
+    assert histories.shape == (32, 45, 3)
+    assert (histories.diff(dim=1) == 1).all()
+    assert histories[:, -1].max() <= 379 - 8 - 1
+    truth = path[histories[:, -1, 0].long()[:, None] + torch.tensor([1, 2, 4, 8])] - histories[:, -1:]
+    assert torch.equal(truth[0, :, 0], torch.tensor([1.0, 2, 4, 8]))
+
+
+def test_both_sides_of_the_forecast_are_trained() -> None:
+    guess, truth = (torch.randn(4, 2, 3, requires_grad=True) for _ in range(2))
+    model.forecast_loss(guess, truth).backward()
+    assert guess.grad is not None
+    assert truth.grad is not None
+    assert truth.grad.abs().max() > 0
+
+
+def test_a_variational_point_is_decoded_somewhere_within_its_spread() -> None:
+    chosen = settings("variational")
+    network = model.Autoencoder(chosen, frequencies=20, bin_seconds=1024 / 44_100)
+    terms = training.SongTerms(network, torch.rand(400, 20), chosen)
+    decoded: list[Tensor] = []
+    network.decoder.register_forward_hook(lambda _, inputs, __: decoded.append(inputs[0]))
+    points, spread = torch.zeros(379, 3), torch.full((379, 3), 2 * math.log(0.5))
+    for _ in range(20):
+        terms._reconstruction(torch.zeros(1, dtype=torch.long), points, spread)
+    assert torch.cat(decoded).std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_threads_are_as_before_after_training() -> None:
+    torch.set_num_threads(2)
+    training.train_autoencoder(song(), settings(steps=1))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+def test_a_stretch_too_short_for_the_history_is_refused() -> None:
+    chosen = preset("conditioned", model=ModelSettings(history=300), training=TrainingSettings(stretch=256, device="cpu"))
+    with pytest.raises(training.TrainingError, match="or a shorter window, history or horizon"):
+        training.train_autoencoder(song(600), chosen)
+
+
+def test_a_training_that_ends_worse_than_it_began_says_so() -> None:
+    with pytest.raises(training.TrainingError, match="worse than the mean spectrum; choose a lower rate"):
+        training.train_autoencoder(song(), settings(steps=40, rate=1.0))
 
 
 def test_a_term_that_is_switched_off_is_not_computed() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trajectory.errors import Cancelled, TrajectoryError
 from trajectory.records import Floats, Recording, Trajectory
-from trajectory.settings import PRESETS, SectionSettings, Settings, preset
+from trajectory.settings import PRESETS, AudioLimits, SectionSettings, Settings, preset
 
 if TYPE_CHECKING:
     from trajectory.pipeline import FitProgress
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "AudioLimits",
     "Cancelled",
     "Recording",
     "Settings",
@@ -30,11 +31,11 @@ __all__ = [
 ]
 
 
-def load(path: str | Path, *, start: float = 0.0, stop: float | None = None) -> Recording:
+def load(path: str | Path, *, start: float = 0.0, stop: float | None = None, limits: AudioLimits = AudioLimits()) -> Recording:  # noqa: B008 - frozen
     """Opens a song, or the section of it between two moments in seconds."""
     from trajectory import audio
 
-    return audio.load(path, section=SectionSettings(start=start, stop=stop))
+    return audio.load(path, section=SectionSettings(start=start, stop=stop), limits=limits)
 
 
 def fit(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -33,11 +35,16 @@ WEIGHTS = {"alpha": "forecast", "beta": "reconstruction", "gamma": "off_centre",
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 done, 2 something the user can mend, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # songs have names in every script
     try:
         options.run(options)
     except TrajectoryError as error:
-        print(f"trajectory: {error}", file=sys.stderr)
+        print(f"trajectory: {_printable(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has enough
     except KeyboardInterrupt:
         print("trajectory: interrupted; nothing was kept", file=sys.stderr)
         return 130
@@ -50,14 +57,18 @@ def embed(options: argparse.Namespace) -> None:
 
     from trajectory import pipeline, runs
 
+    runs.check_place(options.out)
+    settings = _settings(options)
     quiet = options.json or not sys.stderr.isatty()
-    with tqdm(total=1.0, bar_format="{percentage:3.0f}% {bar} {postfix}", file=sys.stderr, leave=False, disable=quiet) as bar:
+    with tqdm(
+        total=1.0, bar_format="{percentage:3.0f}% {bar} {desc}", desc="reading the song", file=sys.stderr, leave=False, disable=quiet
+    ) as bar:
 
         def report(progress: FitProgress) -> None:
-            bar.set_postfix_str(f"{progress.seconds_left:.0f} s left, loss {progress.losses['total']:.4f}", refresh=False)
+            bar.set_description_str(f"{progress.seconds_left:.0f} s left, loss {progress.losses['total']:.4f}", refresh=False)
             bar.update(progress.step / progress.steps - bar.n)
 
-        run = pipeline.fit(options.song, _settings(options), report=report)
+        run = pipeline.fit(options.song, settings, report=report)
     folder = runs.save(run, options.out)
     _show({"run": str(folder), **_run_facts(run)}, options)
 
@@ -65,7 +76,7 @@ def embed(options: argparse.Namespace) -> None:
 def info(options: argparse.Namespace) -> None:
     """Says what is known of a song, or of a run and the shape of its trajectory."""
     path = Path(options.what)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's, it never raises
         from trajectory import runs
 
         _show({"run": str(path), **_run_facts(runs.load(path))}, options)
@@ -116,7 +127,12 @@ def _spoken(value: Any) -> str:
         return ", ".join(map(_spoken, value))
     if isinstance(value, dict):  # a section of the song
         return f"{value['label']} {value['start']:.1f}-{value['stop']:.1f}"
-    return str(value)
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """A tag or a file's name may come from a stranger; a terminal obeys what it is sent."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -40,6 +40,7 @@ CHOICE = "choose a whole wav, flac, ogg, opus, mp3, m4a, aac, aiff, mp4, mov or 
 BLOCK = 65_536  # samples read at once
 SHORTAGE = 0.5  # seconds that may be missing at the end: containers count a little differently
 SHORTAGE_IF_DAMAGED = 0.1
+SHORTAGE_OF_FLAC = 0.01  # it counts its samples; what is short is a frame that was skipped, and all after it came too early
 UNSTEADY = 0.1  # seconds that time stamps may run ahead of the sound
 QUIETEST = 2e-5  # between the lowest and the highest sample: less than one step of 16 bits
 LOUDEST = 1e9  # beyond any sound, even one that was kept as whole numbers
@@ -69,6 +70,7 @@ class Probe:
     channels: int
     title: str | None
     artist: str | None
+    readable_seconds: float | None = None  # less than `seconds`, where the file is plainly cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class _Source:
 
     header: Probe
     readable: float = math.inf  # seconds that the file's bytes hold, where it is plainly cut off
+    shortage: float = SHORTAGE  # seconds that may be missing at the end
     blocks: Callable[[int], Blocks]  # decodes from a sample on, or from earlier
     cover: bytes | None = field(default=None, repr=False)
 
@@ -111,7 +114,9 @@ def clock(seconds: float) -> str:
 
 
 def _tagged(sources: list[_Source]) -> Probe:
-    return replace(sources[0].header, title=sources[-1].header.title, artist=sources[-1].header.artist)
+    first, tags = sources[0], sources[-1].header
+    readable = first.readable if math.isfinite(first.readable) else None
+    return replace(first.header, title=tags.title, artist=tags.artist, readable_seconds=readable)
 
 
 def _sources(path: Path, limits: AudioLimits) -> list[_Source]:
@@ -220,7 +225,7 @@ def _section(source: _Source, section: SectionSettings, limits: AudioLimits) -> 
             break
     if reached > longest and last > longest:
         raise _too_long(name, f"more than {clock(limits.seconds)}", limits)
-    _check_end(source.header, section, min(reached, last) / rate, SHORTAGE_IF_DAMAGED if lost else SHORTAGE)
+    _check_end(source.header, section, min(reached, last) / rate, SHORTAGE_IF_DAMAGED if lost else source.shortage)
     if highest - lowest < QUIETEST:
         kind = "silent" if max(-lowest, highest) < QUIETEST else f"one constant value ({highest:.2g})"
         raise AudioError(f"{name} is {kind} from {clock(section.start)} to {clock(min(reached, last) / rate)}; choose a part with sound")
@@ -269,7 +274,9 @@ def _by_soundfile(path: Path) -> _Source | None:
             cut = ogg_is_cut(file)
             return _Source(header=replace(header, seconds=None if cut else present), readable=present if cut else math.inf, blocks=blocks)
         promised = present * promised_share(file)
-        return _Source(header=replace(header, seconds=promised), readable=present if promised > present else math.inf, blocks=blocks)
+        readable = present if promised > present else math.inf
+        shortage = SHORTAGE_OF_FLAC if header.format.startswith("flac") else SHORTAGE
+        return _Source(header=replace(header, seconds=promised), readable=readable, shortage=shortage, blocks=blocks)
 
 
 def _soundfile_blocks(path: Path, first: int) -> Blocks:

@@ -11,6 +11,7 @@ from trajectory.records import Floats, Spectrogram, Trajectory
 from trajectory.settings import ModelSettings, Settings
 from trajectory.spectrogram import window_bins, window_times
 
+CHUNK = 8_192  # bins embedded at once outside of training
 WIDTH = 3  # of every convolution over time
 LEAST_DEVIATION = 1e-4  # a frequency that never sounds stays at 0 when standardised
 
@@ -159,6 +160,11 @@ class Autoencoder(nn.Module):
         """(bins, frequencies) -> the point of every window, (windows, dims)."""
         return self.encoder(bins)[:, : self.settings.model.dims]
 
+    def all_points(self, bins: Tensor, *, chunk: int = CHUNK) -> Tensor:
+        """The same, `chunk` bins at a time, so that memory stays flat however long the song is."""
+        overlap = self.window - 1
+        return torch.cat([self.points(bins[i : i + chunk + overlap]) for i in range(0, len(bins) - overlap, chunk)])
+
 
 def encoder_stages(window: int, filters: tuple[int, ...]) -> tuple[int, int]:
     """How many stages fit a window of so many bins, and how many steps of it remain after them."""
@@ -170,13 +176,12 @@ def encoder_stages(window: int, filters: tuple[int, ...]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def embed(network: Autoencoder, spectrogram: Spectrogram, *, chunk: int = 8192) -> Trajectory:
-    """The point of every window, `chunk` bins at a time so that memory stays flat."""
-    device = network.encoder.mean.device
-    bins = torch.from_numpy(spectrogram.values)
-    overlap = network.window - 1
-    parts = [network.points(bins[i : i + chunk + overlap].to(device)).cpu() for i in range(0, len(bins) - overlap, chunk)]
-    return Trajectory(points=torch.cat(parts).contiguous().numpy(), times=window_times(spectrogram, network.window))
+def embed(network: Autoencoder, spectrogram: Spectrogram, *, chunk: int = CHUNK) -> Trajectory:
+    """The point of every window."""
+    bins = torch.from_numpy(spectrogram.values).to(network.encoder.mean.device)
+    return Trajectory(
+        points=network.all_points(bins, chunk=chunk).cpu().contiguous().numpy(), times=window_times(spectrogram, network.window)
+    )
 
 
 @torch.no_grad()
@@ -190,7 +195,7 @@ def decode(network: Autoencoder, points: Floats) -> Floats:
 def reconstruction_of(network: Autoencoder, bins: Tensor, *, batch: int = 1024) -> tuple[float, float]:
     """R of every window of `bins`, and R of their mean spectrum alone."""
     network.eval()
-    points = torch.cat([network.points(bins[i : i + 8192 + network.window - 1]) for i in range(0, len(bins) - network.window + 1, 8192)])
+    points = network.all_points(bins)
     table = network.decoder.half_rate(bins)
     mean_logits = torch.logit(bins.mean(0).clamp(1e-6, 1 - 1e-6)).expand(len(network.decoder.counts), 1, -1)
     total = torch.zeros(2, dtype=torch.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from trajectory import rhythm
 from trajectory.records import Floats, Forming, Recording, TrainingLog, Trajectory
 from trajectory.runs import Run, RunError, Scaling, Song
-from trajectory.settings import Settings
+from trajectory.settings import WHOLE, SectionSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
     from trajectory.model import Autoencoder
@@ -37,11 +37,13 @@ class FitProgress:
 
 def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[FitProgress], None] | None = None) -> Run:
     """Trains one song's model and embeds the song with it."""
-    from trajectory import audio, model, training
+    recording = song if isinstance(song, Recording) else _load(song, settings.section)
+    if settings.section not in (WHOLE, recording.section):
+        raise SettingsError(f"the settings ask for {settings.section}, the recording holds {recording.section}; choose one of them")
+    settings = dataclasses.replace(settings, section=recording.section)
+    from trajectory import model, training  # after the song: a refusal need not wait for torch
     from trajectory.spectrogram import spectrogram
 
-    recording = song if isinstance(song, Recording) else audio.load(song, section=settings.section)
-    settings = dataclasses.replace(settings, section=recording.section)
     picture = spectrogram(recording, settings.spectrogram, until=settings.training.until)
     forming = _Forming()
 
@@ -78,6 +80,12 @@ def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[F
     )
 
 
+def _load(path: str | Path, section: SectionSettings) -> Recording:
+    from trajectory import audio
+
+    return audio.load(path, section=section)
+
+
 class _Forming:
     """Keeps some 40 snapshots, close together while the path still changes fast."""
 
@@ -111,7 +119,8 @@ def network(run: Run) -> Autoencoder:
 
     from trajectory.model import Autoencoder
 
-    made = Autoencoder(run.settings, frequencies=len(run.scaling.frequencies), bin_seconds=run.scaling.bin_seconds)
+    with torch.random.fork_rng(devices=[]):  # the weights are drawn before they are replaced
+        made = Autoencoder(run.settings, frequencies=len(run.scaling.frequencies), bin_seconds=run.scaling.bin_seconds)
     try:
         made.load_state_dict({name: torch.from_numpy(values) for name, values in run.weights.items()})
     except RuntimeError as error:
@@ -125,6 +134,6 @@ def decode(run: Run, points: Floats) -> Floats:
 
     points = np.atleast_2d(np.asarray(points, dtype=np.float32))
     dims = run.settings.model.dims
-    if points.shape[1] != dims or not np.isfinite(points).all():
-        raise RunError(f"a point of this space has {dims} finite coordinates, not {points.shape[1]}")
+    if points.ndim != 2 or points.shape[1] != dims or not points.size or not np.isfinite(points).all():
+        raise RunError(f"points of this space are (n, {dims}) finite numbers, not {points.shape}")
     return model.decode(network(run), points)

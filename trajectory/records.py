@@ -88,6 +88,10 @@ class Forming:
     points: Floats  # (snapshots, points, dims)
     times: NDArray[np.float64]  # (points,) seconds of the song
 
+    def __post_init__(self) -> None:
+        if self.points.ndim != 3 or self.points.shape[:2] != (len(self.steps), len(self.times)):
+            raise RecordError(f"{self.points.shape} points, {self.steps.shape} steps and {self.times.shape} times do not make a forming")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingLog:
@@ -99,6 +103,10 @@ class TrainingLog:
     versions: dict[str, str]
     reconstruction: float  # R of every window that training saw, at the end
     mean_reconstruction: float  # R of their mean spectrum alone
+
+    def __post_init__(self) -> None:
+        if "total" not in self.losses:
+            raise RecordError("a training without its total loss is not whole")
 
     @property
     def gain(self) -> float:

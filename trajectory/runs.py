@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ from trajectory.rhythm import Beat
 from trajectory.settings import Settings
 
 FILES = ("settings.json", "model.safetensors", "trajectory.npz", "training.json", "forming.npz")
+
+
+# What json, numpy, zipfile and safetensors raise where a file is not what it was.
+DAMAGE = (
+    *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, SafetensorError),
+)
 
 
 class RunError(TrajectoryError):
@@ -47,6 +55,11 @@ class Scaling:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        numbers = (self.bin_seconds, self.low, self.high, *self.frequencies)
+        if not (all(isinstance(number, int | float) for number in numbers) and self.bin_seconds > 0 and self.frequencies):
+            raise RunError("the scaling of a spectrogram needs a bin length and frequencies; train the run again")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
@@ -63,9 +76,7 @@ class Run:
 
 def save(run: Run, folder: str | Path) -> Path:
     """Writes the whole run beside its place and moves it there; a run that stood there before is replaced only then."""
-    folder = Path(folder).absolute()
-    if folder.exists() and not _replaceable(folder):
-        raise RunError(f"{folder} exists and is not a run; choose another folder")
+    folder = check_place(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
@@ -81,12 +92,27 @@ def save(run: Run, folder: str | Path) -> Path:
     return folder
 
 
+def check_place(folder: str | Path) -> Path:
+    """The folder that a run may become: not there yet, empty, or a run and nothing else."""
+    try:
+        folder = Path(folder).resolve()
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name} if folder.exists() else set()
+        above = next(parent for parent in folder.parents if parent.exists())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{str(folder)[:80]!r} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    if names and names != set(FILES):
+        raise RunError(f"{folder} exists and is not a run; choose another folder")
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise RunError(f"{folder} cannot be written: {above} is no folder that takes it")
+    return folder
+
+
 def load(folder: str | Path) -> Run:
     """Reads a run back without retraining; a damaged one is refused."""
     folder = Path(folder)
-    if not folder.exists():
+    missing = [name for name in FILES if not os.path.isfile(folder / name)]  # noqa: PTH113 - unlike Path's, it never raises
+    if len(missing) == len(FILES):
         raise RunError(f"there is no run at {folder}")
-    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder} is not a whole run: {', '.join(missing)} is missing; train it again")
     about = _json(folder / "settings.json")
@@ -100,16 +126,17 @@ def load(folder: str | Path) -> Run:
             training=_training_log(_json(folder / "training.json")),
             forming=Forming(**_arrays(folder / "forming.npz", ("steps", "points", "times"))),
         )
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+    except DAMAGE as error:
         raise RunError(f"{folder} is damaged ({str(error)[:120]}); train it again") from error
 
 
 def _write(run: Run, folder: Path) -> None:
     about = {"settings": run.settings.to_dict(), "song": dataclasses.asdict(run.song), "scaling": dataclasses.asdict(run.scaling)}
     log = dataclasses.asdict(run.training) | {"losses": {name: values.tolist() for name, values in run.training.losses.items()}}
-    (folder / "settings.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / "settings.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     (folder / "training.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(run.weights))
+    weights = {name: np.ascontiguousarray(values) for name, values in run.weights.items()}  # it writes memory as it lies
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(weights))
     np.savez(folder / "trajectory.npz", points=run.trajectory.points, times=run.trajectory.times)
     np.savez_compressed(folder / "forming.npz", steps=run.forming.steps, points=run.forming.points, times=run.forming.times)
     for name in FILES:
@@ -117,16 +144,16 @@ def _write(run: Run, folder: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and (not any(folder.iterdir()) or all((folder / name).is_file() for name in FILES))
-
-
 def _replace(folder: Path, fresh: Path) -> None:
     fresh.chmod(0o755)
     if folder.exists():
         old = fresh.with_suffix(".old")
         folder.rename(old)
-        fresh.rename(folder)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
         shutil.rmtree(old)
     else:
         fresh.rename(folder)

@@ -35,6 +35,10 @@ class AudioLimits:
     lowest_rate: int = 8_000  # Hz
     highest_rate: int = 192_000  # Hz
 
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            _require(math.isfinite(value) and value > 0, f"a limit of {value} {name.replace('_', ' ')} leaves nothing; choose more than 0")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SectionSettings:
@@ -201,7 +205,12 @@ def preset(name: str, **stages: Any) -> Settings:
     """The settings of a named preset; `stages` replace whole stages, its losses and horizons stay."""
     _require(name in PRESETS, f"there is no preset '{name}'; choose one of {', '.join(PRESETS)}")
     loss, horizons = PRESETS[name]
-    model = dataclasses.replace(stages.pop("model", ModelSettings()), horizons=horizons)
+    model = stages.pop("model", ModelSettings())
+    _require(
+        model.horizons in (ModelSettings().horizons, horizons),
+        f"the preset {name} has horizons {horizons}; set others with dataclasses.replace on what it gives",
+    )
+    model = dataclasses.replace(model, horizons=horizons)
     return Settings(loss=loss, model=model, **stages)
 
 

@@ -21,7 +21,7 @@ def spectrogram(recording: Recording, settings: SpectrogramSettings, *, until: f
     if len(recording.samples) < 2 * settings.hop:
         raise SpectrogramError(f"{recording.name} lasts {recording.seconds:.2g} s; at least {2 * settings.hop / rate:.2g} s are needed")
     values, frequencies = _magnitudes(recording.samples, rate, settings)
-    seen = values[: max(2, round(until * len(values)))]
+    seen = values[: seen_bins(len(values), until)]
     if settings.scale != "linear":
         values = _decibels(values, loudest=float(seen.max()), decibels=settings.decibels)
         seen = values[: len(seen)]
@@ -38,6 +38,11 @@ def spectrogram(recording: Recording, settings: SpectrogramSettings, *, until: f
         low=low,
         high=high,
     )
+
+
+def seen_bins(bins: int, until: float) -> int:
+    """How many of a song's bins lie in its first `until`."""
+    return max(2, round(until * bins))
 
 
 def window_bins(window: WindowSettings, bin_seconds: float) -> int:

@@ -1,6 +1,7 @@
 """train(): the only optimisation loop; and what a song's autoencoder is trained on. Knows no files and no user interface."""
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,9 @@ from trajectory import model
 from trajectory.errors import TrajectoryError
 from trajectory.records import Floats, Spectrogram
 from trajectory.settings import LossSettings, Settings, TrainingSettings
+from trajectory.spectrogram import seen_bins
 
+STEPS_TO_JUDGE = 30  # with fewer the batch norm has not settled
 STEPS = 120  # for a song of one stretch
 WARM_UP = 0.3  # share of the steps on which the rate rises
 BETAS = (0.7, 0.99)  # short memories: in so few steps Adam's usual ones learn a tenth less, and rougher paths
@@ -45,7 +48,7 @@ def train(
     """Minimises the weighted sum of the named `terms`; returns each of them, unweighted, and `total`, by step."""
     loop = _Loop(list(parameters), terms, weights, steps=steps, rate=rate)
     advance = loop.capture() if loop.cuda and steps > STEPS_BEFORE_CAPTURE else loop.step
-    every = max(1, steps // 100) if loop.cuda else 1  # a report has to wait for the GPU
+    every = max(1, steps // 40) if loop.cuda else 1  # a report has to wait for the GPU
     began = time.perf_counter()
     first = loop.done
     while loop.done < steps:
@@ -95,7 +98,7 @@ class _Loop:
                 self.done += 1
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self.step()
         return graph.replay
 
@@ -138,12 +141,12 @@ def train_autoencoder(
     with _one_thread(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.training.seed)
         network = model.Autoencoder(settings, frequencies=spectrogram.values.shape[1], bin_seconds=spectrogram.bin_seconds)
-        seen = spectrogram.values[: round(settings.training.until * spectrogram.bins)]
-        needed = network.window + settings.model.history + settings.model.horizons[-1] + 1
-        if len(seen) < needed:
+        seen = spectrogram.values[: seen_bins(spectrogram.bins, settings.training.until)]
+        needed = network.window + settings.model.history + settings.model.horizons[-1]
+        if min(len(seen), settings.training.stretch) < needed:
             raise TrainingError(
-                f"the model would see {len(seen) * spectrogram.bin_seconds:.2g} s of sound; "
-                f"at least {needed * spectrogram.bin_seconds:.2g} s are needed, or a shorter window"
+                f"the network would see {min(len(seen), settings.training.stretch) * spectrogram.bin_seconds:.2g} s of sound at once; "
+                f"at least {needed * spectrogram.bin_seconds:.2g} s are needed, or a shorter window, history or horizon"
             )
         bins = torch.from_numpy(seen).to(device)
         network.to(device).fit_scale(bins)
@@ -157,6 +160,8 @@ def train_autoencoder(
             report=None if report is None else lambda progress: report(progress, network),
         )
         reconstruction, mean_reconstruction = model.reconstruction_of(network, bins)
+    if len(losses["total"]) >= STEPS_TO_JUDGE and reconstruction > 1.05 * mean_reconstruction and settings.loss.reconstruction:
+        raise TrainingError(f"training diverged: it ended worse than the mean spectrum; choose a lower rate (now {settings.training.rate})")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return Fitted(network=network, losses=losses, device=name, reconstruction=reconstruction, mean_reconstruction=mean_reconstruction)
 
@@ -200,14 +205,8 @@ class SongTerms:
         self.table = network.decoder.half_rate(bins)
 
     def weights(self) -> dict[str, float]:
-        every = {
-            "reconstruction": self.loss.reconstruction,
-            "forecast": self.loss.forecast,
-            "curvature": self.loss.curvature,
-            "off_centre": self.loss.off_centre,
-            "kl": self.loss.kl,
-        }
-        return {name: weight for name, weight in every.items() if weight > 0}
+        """The terms that count, by the names of LossSettings."""
+        return {name: weight for name, weight in dataclasses.asdict(self.loss).items() if weight > 0}
 
     def __call__(self) -> dict[str, Tensor]:
         at = self._places(len(self.bins) - self.stretch + 1, 1)
