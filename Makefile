@@ -1,5 +1,6 @@
 # make app    opens the app          make test   lint, types, tests
 # make bench  measures the engine    make lint   mends what ruff can mend
+# make picture  draws the README's picture (needs Debian's chromium)
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -16,6 +17,9 @@ test: .venv/test-ready
 bench: .venv/test-ready
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
+picture: .venv/test-ready
+	$(BIN)/python -m tests.benchmarks.picture
+
 lint: .venv/test-ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -31,4 +35,4 @@ lint: .venv/test-ready
 	$(INSTALL) -r tests/requirements.txt
 	touch $@
 
-.PHONY: app test bench lint
+.PHONY: app test bench picture lint

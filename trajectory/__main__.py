@@ -43,8 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
     except TrajectoryError as error:
         print(f"trajectory: {_printable(str(error))}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has enough
     except KeyboardInterrupt:
         print("trajectory: interrupted; nothing was kept", file=sys.stderr)
         return 130
@@ -111,13 +109,15 @@ def _run_facts(run: Run) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any], options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps(facts, ensure_ascii=False))
-        return
     known = {name.replace("_", " "): value for name, value in facts.items() if value is not None}
     width = max(map(len, known))
-    for name, value in known.items():
-        print(f"{name:{width}}  {_spoken(value)}")
+    lines = [json.dumps(facts)] if options.json else [f"{name:{width}}  {_spoken(value)}" for name, value in known.items()]
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has enough
+    except OSError as error:
+        raise TrajectoryError(f"the output cannot be written: {error.strerror}") from error
 
 
 def _spoken(value: Any) -> str:

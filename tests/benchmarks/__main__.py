@@ -19,6 +19,7 @@ from tests.benchmarks.music import CLIPS, ROOT, Measured
 from tests.benchmarks.published import train_published
 from trajectory import model, training
 from trajectory.settings import PRESETS, ModelSettings, Settings, SpectrogramSettings, TrainingSettings, WindowSettings, preset
+from trajectory.spectrogram import spectrogram
 
 SEEDS = (0, 1, 2)
 Row = tuple[str, str, str, str]  # what, target, measured, verdict
@@ -28,6 +29,7 @@ def main(wanted: list[str]) -> None:
     torch.set_num_threads(1)
     parts: dict[str, Callable[[ProcessPoolExecutor], tuple[list[Row], Any]]] = {
         "speed": speed,
+        "gpu": gpu,
         "long": long_songs,
         "smoothness": smoothness,
         "truth": truth,
@@ -110,6 +112,26 @@ def speed(pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
     }
 
 
+def gpu(_pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
+    """The pair and a 5 min song on a CUDA device, after a first training that warms it up."""
+    targets = (("the pair", 1.0), ("5 min", 3.0))
+    if not torch.cuda.is_available():
+        return [(what, f"< {seconds:g} s", "no CUDA device here", "NOT MEASURED") for what, seconds in targets], None
+    pair = [with_training(preset(name, section=music.FORM_40_SECONDS), device="cuda") for name in ("pure", "conditioned")]
+    picture = music.picture_of(music.FORM, pair[0])
+    long = spectrogram(music.five_minutes(), pair[1].spectrogram)
+    for settings in pair:
+        music.train_only(picture, settings)
+    walls = []
+    for jobs in ([(picture, settings) for settings in pair], [(long, pair[1])]):
+        began = time.perf_counter()
+        for job in jobs:
+            music.train_only(*job)
+        walls.append(time.perf_counter() - began)
+    rows = [(what, f"< {most:g} s", f"{wall:.2f} s", verdict(wall < most)) for (what, most), wall in zip(targets, walls, strict=True)]
+    return rows, walls
+
+
 def operations_of(picture: Any, settings: Settings) -> float:
     """Floating-point operations of a whole training, counted on one step."""
     network = model.Autoencoder(settings, frequencies=picture.values.shape[1], bin_seconds=picture.bin_seconds)
@@ -136,7 +158,7 @@ def matrix_rate(size: int = 1024) -> float:
 
 def long_songs(_pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
     """30 s and 5 min, each in a fresh process; then the 5 min with steps in proportion to its length."""
-    song = music.strung([*CLIPS, *sorted(music.TRUTH.glob("*.ogg"))], 300)
+    song = music.five_minutes()
     settings = preset("conditioned")
     proportional = round(training.steps_for(0, settings.training) * 300 / 30)
     short, long, patient = (

@@ -57,6 +57,11 @@ def strung(paths: list[Path], seconds: float) -> Recording:
     return Recording(samples=samples, sample_rate=audio.SAMPLE_RATE, name=f"{seconds:.0f} s strung together")
 
 
+def five_minutes() -> Recording:
+    """All the clips there are, one after the other."""
+    return strung([*CLIPS, *sorted(TRUTH.glob("*.ogg"))], 300)
+
+
 def measure(song: Path | Recording, settings: Settings) -> Measured:
     """Trains, embeds and looks at the path."""
     recording = song if isinstance(song, Recording) else audio.load(song, section=settings.section)
