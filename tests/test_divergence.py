@@ -3,7 +3,7 @@ import pytest
 
 from tests.test_forecasting import METHODS, circle, path, published_loop
 from trajectory import divergence
-from trajectory.divergence import better, diverge, tasks
+from trajectory.divergence import better, diverge, forecast, tasks
 from trajectory.forecasting import DelayKnn, ForecastError, Knn, Mean, Method, Persistence, Reals
 
 
@@ -98,3 +98,43 @@ def test_what_cannot_be_told_is_refused() -> None:
     one, other = (diverge(path(noisy(count)), Mean(), "past-only", window=22) for count in (600, 700))
     with pytest.raises(ForecastError, match="cannot be paired"):
         better(one, other, step=3)
+
+
+@pytest.mark.parametrize("protocol", ["past-only", "leave-segment-out"])
+def test_one_forecast_is_told_in_the_paths_own_coordinates_and_times(protocol: divergence.ProtocolName) -> None:
+    song = path(40 * circle(1_000) + 7)
+    told = forecast(song, "delay-knn", protocol, start=song.times[600] + 0.01, steps=100, window=22)
+    assert told.start == song.times[600]
+    np.testing.assert_allclose(told.times, song.times[601:701], atol=1e-9)
+    np.testing.assert_array_equal(told.truth, song.points[601:701])
+    np.testing.assert_allclose(told.path, song.points[601:701], atol=2)
+
+
+def test_a_forecast_beyond_the_songs_end_has_what_truth_there_is() -> None:
+    song = path(circle(1_000))
+    told = forecast(song, "default", "past-only", start=song.times[950], steps=200, window=22)
+    assert (len(told.path), len(told.truth)) == (200, 49)
+
+
+def test_a_past_only_forecast_is_the_same_whatever_comes() -> None:
+    one, other = circle(1_000), circle(1_000)
+    other[601:] = np.random.default_rng(0).normal(size=(399, 3))
+    paths = [forecast(path(points), "default", "past-only", start=600 * 0.0232, steps=50, window=22).path for points in (one, other)]
+    np.testing.assert_array_equal(*paths)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "name", "part"),
+    [
+        (99.0, 10, "knn", "outside the path"),
+        (-1.0, 10, "knn", "outside the path"),
+        (10.0, 0, "knn", "1 to 10000"),
+        (10.0, 10**9, "knn", "1 to 10000"),
+        (10.0, 10, "oracle", "choose from persistence"),
+        (0.02, 10, "knn", "library"),
+        (1.0, 10, "default", "library points are too few"),
+    ],
+)
+def test_a_forecast_that_makes_no_sense_is_refused(start: float, steps: int, name: str, part: str) -> None:
+    with pytest.raises(ForecastError, match=part):
+        forecast(path(circle(1_000)), name, "past-only", start=start, steps=steps, window=22)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trajectory.__main__ import main
@@ -119,3 +120,27 @@ def test_it_runs_as_a_module_with_help_that_names_the_commands() -> None:
     done = subprocess.run([sys.executable, "-m", "trajectory", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "embed" in done.stdout
     assert "info" in done.stdout
+
+
+def test_forecast_keeps_what_was_told_beside_what_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_json(capsys, "embed", LOOP, "--out", str(tmp_path / "run"), *QUICK)
+    found = run_json(
+        capsys,
+        "forecast",
+        str(tmp_path / "run"),
+        "--methods",
+        "delay-knn,mean",
+        "--at",
+        "0:25",
+        "--steps",
+        "60",
+        "--out",
+        str(tmp_path / "f.npz"),
+    )
+    assert set(found["mean_distance"]) == {"delay-knn", "mean"}
+    assert found["mean_distance"]["delay-knn"] < found["mean_distance"]["mean"]
+    with np.load(tmp_path / "f.npz") as kept:
+        assert kept["delay-knn.path"].shape == kept["truth"].shape == (60, 3)
+        assert kept["times"][0] == pytest.approx(25, abs=0.05)
+    assert main(["forecast", str(tmp_path / "run"), "--at", "99"]) == 2
+    assert "outside the path" in capsys.readouterr().err

@@ -84,6 +84,43 @@ def info(options: argparse.Namespace) -> None:
         _show(dataclasses.asdict(audio.probe(path)), options)
 
 
+def forecast(options: argparse.Namespace) -> None:
+    """Foretells where a run's path goes from a moment on, and keeps the forecasts beside what came."""
+    import numpy as np
+
+    from trajectory import divergence, runs
+
+    run = runs.load(options.what)
+    path, window = run.trajectory, run.window_bins
+    random = np.random.default_rng(options.seed)
+    start = options.at if options.at is not None else float(random.uniform(path.times[len(path.times) // 2], path.times[-1]))
+    found = [
+        divergence.forecast(path, name, options.protocol, start=start, steps=options.steps, window=window)
+        for name in options.methods.split(",")
+    ]
+    if options.out:
+        kept = {f"{one.method}.path": one.path for one in found}
+        _write_npz(options.out, **kept, times=found[0].times, truth=found[0].truth, start=np.array(found[0].start))
+    errors = {
+        one.method: float(np.linalg.norm(one.path[: len(one.truth)] - one.truth, axis=1).mean()) if len(one.truth) else None
+        for one in found
+    }
+    _show(
+        {"run": options.what, "start": found[0].start, "steps": options.steps, "protocol": options.protocol, "mean_distance": errors},
+        options,
+    )
+
+
+def _write_npz(path: str, **arrays: Any) -> None:
+    import numpy as np
+
+    try:
+        with open(path, "wb") as file:  # noqa: PTH123 - the very name that was given, with no ending added
+            np.savez(file, **arrays)
+    except OSError as error:
+        raise TrajectoryError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _run_facts(run: Run) -> dict[str, Any]:
     from trajectory import geometry
 
@@ -125,6 +162,8 @@ def _spoken(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_spoken, value))
+    if isinstance(value, dict) and "label" not in value:
+        return ", ".join(f"{name} {_spoken(one)}" for name, one in value.items())
     if isinstance(value, dict):  # a section of the song
         return f"{value['label']} {value['start']:.1f}-{value['stop']:.1f}"
     return _printable(str(value))
@@ -198,6 +237,17 @@ def _parser() -> argparse.ArgumentParser:
     for letter, field in WEIGHTS.items():
         command.add_argument(f"--{letter}", dest=field, type=float, metavar="WEIGHT", help=f"of the loss term {field.replace('_', ' ')}")
     command.add_argument("--json", action="store_true", help="print one JSON object and no progress")
+
+    command = commands.add_parser("forecast", help="where a run's path goes next", description=forecast.__doc__)
+    command.set_defaults(run=forecast)
+    command.add_argument("what", metavar="RUN", help="a run folder")
+    command.add_argument("--methods", default="default", metavar="A,B", help="persistence, mean, knn, delay-knn, smap or default")
+    command.add_argument("--at", type=_moment, metavar="TIME", help="of the song, in seconds or m:ss (default: a random one)")
+    command.add_argument("--steps", type=int, default=200, metavar="N", help="(default: %(default)s)")
+    command.add_argument("--protocol", default="past-only", choices=("past-only", "leave-segment-out"), help="what may be known")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random moment")
+    command.add_argument("--out", metavar="FILE", help="keep the forecasts as npz")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
     command = commands.add_parser("info", help="what is known of a song or a run", description=info.__doc__)
     command.set_defaults(run=info)

@@ -8,14 +8,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory.forecasting import HORIZON, ForecastError, Knn, Library, Method, Reals, library
-from trajectory.records import Trajectory
+from trajectory.forecasting import HORIZON, ForecastError, Knn, Library, Method, Reals, library, method_named
+from trajectory.records import Forecast, Trajectory
 
 ProtocolName = Literal["published", "past-only", "leave-segment-out"]
 
 PAST = 0.7  # share of the path that is the library of past-only
 EVERY = 10  # points between starts
 SEGMENTS = 40  # forecasts of leave-segment-out, each with a library of its own
+MOST_STEPS = 10_000  # of one forecast
 VALID = 0.4  # a forecast holds while its NRMSE is below
 
 
@@ -100,6 +101,34 @@ def diverge(
         errors=np.sqrt((((guess - truth) / spread[:, None]) ** 2).mean(axis=2)),
         persistence=np.linalg.norm(here[:, None] - truth, axis=2),
         step_errors=(float(((first - came) ** 2).sum(axis=1).mean()), float(cosines.mean())),
+    )
+
+
+def forecast(trajectory: Trajectory, name: str, protocol: ProtocolName, *, start: float, steps: int, window: int) -> Forecast:
+    """One forecast from a moment of the song; past-only knows what was heard before it, leave-segment-out all but what it foretells."""
+    if not trajectory.times[0] <= start <= trajectory.times[-1]:
+        first, last = trajectory.times[[0, -1]]
+        raise ForecastError(f"{start:g} s is outside the path, which runs from {first:.1f} s to {last:.1f} s; start within it")
+    if not 1 <= steps <= MOST_STEPS:
+        raise ForecastError(f"{steps} steps are out of range; choose 1 to {MOST_STEPS}")
+    now = int(np.searchsorted(trajectory.times, start, side="right")) - 1
+    if protocol == "leave-segment-out":
+        known = _around(trajectory, now, window, steps)
+    elif protocol == "past-only":
+        known = library(trajectory, ((0, now + 1),), overlap=window)
+    else:
+        raise ForecastError(f"a single forecast is made past-only or by leave-segment-out, not by the protocol {protocol}")
+    forecaster = method_named(name).fit(known)
+    if forecaster.history > now + 1:
+        raise ForecastError(f"{name} looks back on {forecaster.history} points, {start:g} s has {now + 1} before it; start later")
+    path = known.unscaled(forecaster.rollout(known.points[None, now + 1 - forecaster.history : now + 1], steps)[0])
+    return Forecast(
+        method=name,
+        protocol=protocol,
+        start=float(trajectory.times[now]),
+        path=path.astype(np.float32),
+        times=trajectory.times[now] + np.arange(1, steps + 1) * trajectory.step_seconds,
+        truth=trajectory.points[now + 1 : now + 1 + steps],
     )
 
 

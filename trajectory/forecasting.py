@@ -5,8 +5,9 @@ are in the library's own scale.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -40,6 +41,9 @@ class Library:
 
     def scaled(self, points: NDArray[np.floating]) -> Reals:
         return (np.asarray(points, dtype=np.float64) - self.low) / self.span
+
+    def unscaled(self, points: Reals) -> Reals:
+        return points * self.span + self.low
 
     def moments(self, *, before: int, after: int) -> Indices:
         """The known points with so many known ones before and after them in the same stretch."""
@@ -395,15 +399,36 @@ class _Blend:
         return np.einsum("sm,mnsd->nsd", weights, paths)
 
 
-def _mixture(guesses: Reals, truth: Reals) -> Reals:
-    """Weights >= 0 that sum to 1, with the least squared error: guesses (methods, starts, dims), truth (starts, dims)."""
-    columns = guesses.reshape(len(guesses), -1).T
-    firm = 1e3 * np.sqrt(len(columns))  # holds the sum at 1
-    weights, _ = optimize.nnls(np.vstack([columns, np.full(len(guesses), firm)]), np.append(truth.ravel(), firm))
-    return weights / weights.sum()
+def _mixture(guesses: Reals, truth: Reals, *, rounds: int = 6) -> Reals:
+    """Weights >= 0 that sum to 1, with the least mean distance: guesses (methods, starts, dims), truth (starts, dims).
+
+    Least squares, each start weighed by 1 / its distance so far: what nobody could foresee does not decide.
+    """
+    count = len(guesses)
+    weights = np.full(count, 1 / count)
+    for _ in range(rounds):
+        missed = np.linalg.norm(np.tensordot(weights, guesses, 1) - truth, axis=1)
+        ease = 1 / np.sqrt(np.maximum(missed, 0.01))[:, None]
+        columns, wanted = (guesses * ease).reshape(count, -1).T, (truth * ease).ravel()
+        firm = 1e3 * np.sqrt(np.square(columns).sum())  # holds the sum at 1
+        weights, _ = optimize.nnls(np.vstack([columns, np.full(count, firm)]), np.append(wanted, firm))
+        weights = weights / weights.sum()
+    return weights
 
 
 def without(stretches: tuple[tuple[int, int], ...], first: int, stop: int) -> tuple[tuple[int, int], ...]:
     """The stretches less the points from `first` up to `stop`."""
     pieces = [piece for start, end in stretches for piece in ((start, min(end, first)), (max(start, stop), end))]
     return tuple((start, end) for start, end in pieces if start < end)
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {"persistence": Persistence(), "mean": Mean(), "knn": Knn(), "delay-knn": DelayKnn(), "smap": Smap(), "default": Blend()}
+)
+
+
+def method_named(name: str) -> Method:
+    """One of the forecasters by its name."""
+    if name not in METHODS:
+        raise ForecastError(f"there is no forecaster '{name}'; choose from {', '.join(METHODS)}")
+    return METHODS[name]

@@ -81,6 +81,18 @@ class Trajectory:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Forecast:
+    """Where a path was foretold to go from one moment on, in the trajectory's own coordinates."""
+
+    method: str
+    protocol: str
+    start: float  # seconds of the song: the last point that was known
+    path: Floats  # (steps, dims)
+    times: NDArray[np.float64]  # (steps,) seconds of the song
+    truth: Floats  # (up to steps, dims): what came, as far as the song goes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Forming:
     """How a trajectory took shape while its model trained: snapshots of the same few points."""
 

@@ -73,6 +73,11 @@ class Run:
     training: TrainingLog
     forming: Forming
 
+    @property
+    def window_bins(self) -> int:
+        """How many bins of sound are in one point."""
+        return round(2 * (self.trajectory.times[0] - self.settings.section.start) / self.scaling.bin_seconds)
+
 
 def save(run: Run, folder: str | Path) -> Path:
     """Writes the whole run beside its place and moves it there; a run that stood there before is replaced only then."""
