@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "geometry"),
-    *("forecasting", "networks", "divergence", "figures", "video", "export", "runs", "library", "pipeline", "jobs", "similarity"),
+    *("forecasting", "networks", "divergence", "figures", "video", "export", "runs", "report", "library", "pipeline", "jobs", "similarity"),
     *("encoders", "ui", "__main__"),
 ]
 REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "jobs", "__main__"}

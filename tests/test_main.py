@@ -1,3 +1,4 @@
+import csv
 import json
 import subprocess
 import sys
@@ -144,3 +145,20 @@ def test_forecast_keeps_what_was_told_beside_what_came(tmp_path: Path, capsys: p
         assert kept["times"][0] == pytest.approx(25, abs=0.05)
     assert main(["forecast", str(tmp_path / "run"), "--at", "99"]) == 2
     assert "outside the path" in capsys.readouterr().err
+
+
+def test_divergence_writes_a_table_numbers_a_plot_and_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        run_json(capsys, "embed", LOOP, "--out", str(tmp_path / name), *QUICK)
+    out = tmp_path / "out"
+    found = run_json(capsys, "divergence", str(tmp_path / "one"), str(tmp_path / "two"), "--methods", "knn,mean", "--out", str(out))
+    assert [(one["run"], one["method"]) for one in found["results"]] == [("one", "knn"), ("one", "mean"), ("two", "knn"), ("two", "mean")]
+    rows = list(csv.DictReader((out / "divergence.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 4 * 29
+    assert {row["protocol"] for row in rows} == {"past-only"}
+    assert float(rows[28]["seconds"]) == pytest.approx(29 * 1024 / 44_100, abs=1e-4)
+    assert float(rows[28]["beats"]) == pytest.approx(29 * 1024 / 44_100 / 0.5, rel=0.01)
+    assert float(rows[28]["distance"]) == pytest.approx(found["results"][0]["distance_at"]["29"])
+    assert json.loads((out / "divergence.json").read_text()) == found["results"]
+    assert "past-only" in (out / "divergence.html").read_text(encoding="utf-8")
+    assert "The encoder itself was trained on the whole song" in (out / "methods.txt").read_text()

@@ -111,6 +111,24 @@ def forecast(options: argparse.Namespace) -> None:
     )
 
 
+def divergence(options: argparse.Namespace) -> None:
+    """Measures how fast forecasts part from the truth, for any methods on any runs."""
+    from trajectory import divergence as diverging
+    from trajectory import forecasting, report, runs
+
+    methods = {name: forecasting.method_named(name) for name in options.methods.split(",")}
+    entries = []
+    for place in options.what:
+        run = runs.load(place)
+        for name, method in methods.items():
+            found = diverging.diverge(run.trajectory, method, options.protocol, window=run.window_bins, steps=options.steps)
+            entries.append(report.Entry(run=run, name=Path(place).name, method=name, divergence=found))
+    folder = report.write(entries, options.out)
+    facts = [entry.summary() for entry in entries]
+    valid = {f"{one['method']} on {one['run']}": f"{one['valid_seconds']:.2f} s" for one in facts}
+    _show({"out": str(folder), "protocol": options.protocol, **({"results": facts} if options.json else valid)}, options)
+
+
 def _write_npz(path: str, **arrays: Any) -> None:
     import numpy as np
 
@@ -247,6 +265,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--protocol", default="past-only", choices=("past-only", "leave-segment-out"), help="what may be known")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random moment")
     command.add_argument("--out", metavar="FILE", help="keep the forecasts as npz")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+    command = commands.add_parser("divergence", help="how fast forecasts part from the truth", description=divergence.__doc__)
+    command.set_defaults(run=divergence)
+    command.add_argument("what", metavar="RUN", nargs="+", help="run folders")
+    command.add_argument("--methods", default="default,knn,mean,persistence", metavar="A,B", help="(default: %(default)s)")
+    command.add_argument(
+        "--protocol", default="past-only", choices=("published", "past-only", "leave-segment-out"), help="what may be known"
+    )
+    command.add_argument("--steps", type=int, default=29, metavar="N", help="(default: %(default)s)")
+    command.add_argument("--out", required=True, metavar="DIR", help="takes the table, the numbers, the plot and the words")
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
     command = commands.add_parser("info", help="what is known of a song or a run", description=info.__doc__)

@@ -68,6 +68,7 @@ class Divergence:
 def tasks(trajectory: Trajectory, protocol: ProtocolName, *, window: int, steps: int, history: int = 100) -> list[Task]:
     """What is forecast from which library; `window` bins of sound are in one point, so that near points share it."""
     count = len(trajectory.points)
+    _check_steps(steps)
     if protocol == "published":
         whole = library(trajectory, ((0, count),), overlap=window)
         return [Task(library=whole, starts=_some(np.arange(19, count - steps - 5, EVERY), trajectory, protocol))]
@@ -109,8 +110,7 @@ def forecast(trajectory: Trajectory, name: str, protocol: ProtocolName, *, start
     if not trajectory.times[0] <= start <= trajectory.times[-1]:
         first, last = trajectory.times[[0, -1]]
         raise ForecastError(f"{start:g} s is outside the path, which runs from {first:.1f} s to {last:.1f} s; start within it")
-    if not 1 <= steps <= MOST_STEPS:
-        raise ForecastError(f"{steps} steps are out of range; choose 1 to {MOST_STEPS}")
+    _check_steps(steps)
     now = int(np.searchsorted(trajectory.times, start, side="right")) - 1
     if protocol == "leave-segment-out":
         known = _around(trajectory, now, window, steps)
@@ -143,6 +143,11 @@ def better(one: Divergence, other: Divergence, *, step: int, draws: int = 2_000,
     drawn = (firsts[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :count] % count
     low, high = np.quantile(differences[drawn].mean(axis=1), (0.025, 0.975))
     return float(differences.mean()), float(low), float(high)
+
+
+def _check_steps(steps: int) -> None:
+    if not 1 <= steps <= MOST_STEPS:
+        raise ForecastError(f"{steps} steps are out of range; choose 1 to {MOST_STEPS}")
 
 
 def _parts(
