@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tests.test_forecasting import METHODS, circle, path, published_loop
+from tests.test_forecasting import BY_NAME, METHODS, circle, path, published_loop
 from trajectory import divergence
 from trajectory.divergence import better, diverge, forecast, tasks
-from trajectory.forecasting import DelayKnn, ForecastError, Knn, Mean, Method, Persistence, Reals
+from trajectory.forecasting import Blend, DelayKnn, Ensemble, ForecastError, Knn, Library, Mean, Method, Persistence, Reals
 
 
 def noisy(count: int, size: float = 0.05, seed: int = 0) -> Reals:
@@ -39,12 +39,12 @@ def test_leave_segment_out_hides_each_forecast_and_a_window_on_either_side() -> 
 
 
 @pytest.mark.parametrize("protocol", ["past-only", "leave-segment-out"])
-@pytest.mark.parametrize("method", METHODS[:4], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_no_forecaster_sees_a_future_that_was_never_before(method: Method, protocol: divergence.ProtocolName) -> None:
     """Two songs that are the same but for what follows a moment: all that is told there must be the same."""
-    one = noisy(600)
-    (task,) = [task for task in tasks(path(one), protocol, window=22, steps=29) if (task.starts >= 422).any()][:1]
-    start = int(task.starts[task.starts >= 422][0])
+    one = noisy(1_000)
+    (task,) = [task for task in tasks(path(one), protocol, window=22, steps=29) if (task.starts >= 722).any()][:1]
+    start = int(task.starts[task.starts >= 722][0])
     other = one.copy()
     other[start + 1 : start + 30] = 0.5 + np.random.default_rng(9).normal(size=(29, 3)) / 10
     told = []
@@ -103,7 +103,7 @@ def test_what_cannot_be_told_is_refused() -> None:
 @pytest.mark.parametrize("protocol", ["past-only", "leave-segment-out"])
 def test_one_forecast_is_told_in_the_paths_own_coordinates_and_times(protocol: divergence.ProtocolName) -> None:
     song = path(40 * circle(1_000) + 7)
-    told = forecast(song, "delay-knn", protocol, start=song.times[600] + 0.01, steps=100, window=22)
+    told = forecast(song, DelayKnn(), protocol, name="delay-knn", start=song.times[600] + 0.01, steps=100, window=22)
     assert told.start == song.times[600]
     np.testing.assert_allclose(told.times, song.times[601:701], atol=1e-9)
     np.testing.assert_array_equal(told.truth, song.points[601:701])
@@ -112,14 +112,17 @@ def test_one_forecast_is_told_in_the_paths_own_coordinates_and_times(protocol: d
 
 def test_a_forecast_beyond_the_songs_end_has_what_truth_there_is() -> None:
     song = path(circle(1_000))
-    told = forecast(song, "default", "past-only", start=song.times[950], steps=200, window=22)
+    told = forecast(song, Blend(), "past-only", name="default", start=song.times[950], steps=200, window=22)
     assert (len(told.path), len(told.truth)) == (200, 49)
 
 
 def test_a_past_only_forecast_is_the_same_whatever_comes() -> None:
     one, other = circle(1_000), circle(1_000)
     other[601:] = np.random.default_rng(0).normal(size=(399, 3))
-    paths = [forecast(path(points), "default", "past-only", start=600 * 0.0232, steps=50, window=22).path for points in (one, other)]
+    paths = [
+        forecast(path(points), Blend(), "past-only", name="default", start=600 * 0.0232, steps=50, window=22).path
+        for points in (one, other)
+    ]
     np.testing.assert_array_equal(*paths)
 
 
@@ -130,11 +133,42 @@ def test_a_past_only_forecast_is_the_same_whatever_comes() -> None:
         (-1.0, 10, "knn", "outside the path"),
         (10.0, 0, "knn", "1 to 10000"),
         (10.0, 10**9, "knn", "1 to 10000"),
-        (10.0, 10, "oracle", "choose from persistence"),
         (0.02, 10, "knn", "library"),
         (1.0, 10, "default", "library points are too few"),
     ],
 )
 def test_a_forecast_that_makes_no_sense_is_refused(start: float, steps: int, name: str, part: str) -> None:
     with pytest.raises(ForecastError, match=part):
-        forecast(path(circle(1_000)), name, "past-only", start=start, steps=steps, window=22)
+        forecast(path(circle(1_000)), BY_NAME[name], "past-only", name=name, start=start, steps=steps, window=22)
+
+
+def test_an_ensembles_members_come_in_the_paths_own_coordinates() -> None:
+    song = path(40 * noisy(1_000) + 7)
+    told = forecast(song, Ensemble(count=8), "past-only", name="ensemble", start=song.times[600], steps=30, window=22)
+    assert told.members.shape == (8, 30, 3)
+    np.testing.assert_allclose(told.path, np.median(told.members, axis=0), atol=1e-3)
+    low, middle, high = told.fan(0.1, 0.5, 0.9)
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+    assert forecast(song, Mean(), "past-only", name="mean", start=song.times[600], steps=30, window=22).members.shape == (0, 30, 3)
+
+
+class _Picky(Persistence):
+    """Has nothing to say from a library with points after the forecast."""
+
+    def fit(self, library: Library) -> Persistence:
+        if len(library.stretches) > 1:
+            raise ForecastError("too few neighbours")
+        return self
+
+
+def test_a_start_with_too_few_neighbours_has_no_number_and_is_counted() -> None:
+    song = path(noisy(600))
+    found, all_told = (diverge(song, method, "leave-segment-out", window=22) for method in (_Picky(), Persistence()))
+    silent = np.isnan(found.distances).all(axis=1)
+    assert found.missing == silent.sum() > 0
+    assert all_told.missing == 0
+    np.testing.assert_allclose(found.mean, all_told.distances[~silent].mean(axis=0))
+    np.testing.assert_allclose(found.skill, 0)
+    assert len(found.valid_steps) == (~silent).sum()
+    assert np.isfinite([*found.step_errors, *better(found, all_told, step=5)]).all()

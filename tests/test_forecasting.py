@@ -1,13 +1,30 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from sklearn.neighbors import NearestNeighbors
 
 from trajectory import forecasting
-from trajectory.forecasting import Blend, DelayKnn, ForecastError, Knn, Library, Mean, Memory, Method, Persistence, Reals, Smap, library
+from trajectory.forecasting import (
+    Blend,
+    DelayKnn,
+    Ensemble,
+    ForecastError,
+    Knn,
+    Library,
+    Mean,
+    Memory,
+    Method,
+    Persistence,
+    Reals,
+    Smap,
+    library,
+)
 from trajectory.records import Trajectory
 
-METHODS: tuple[Method, ...] = (Persistence(), Mean(), Knn(), DelayKnn(), Smap(), Blend())
+BY_NAME = forecasting.METHODS
+METHODS = tuple(BY_NAME.values())
 
 
 def path(points: Reals) -> Trajectory:
@@ -60,10 +77,14 @@ def test_a_local_linear_map_foretells_lorenz_for_three_lyapunov_times() -> None:
 
 
 def published_loop(points: Reals, start: int, steps: int) -> Reals:
-    """The rule of 2021, one point and one query at a time."""
+    """The published forecast of points that are not scaled yet."""
     z = (points - points.min(axis=0)) / (points.max(axis=0) - points.min(axis=0))
+    return published_walk(z, NearestNeighbors(n_neighbors=6, algorithm="ball_tree").fit(z), start, steps)
+
+
+def published_walk(z: Reals, tree: NearestNeighbors, start: int, steps: int) -> Reals:
+    """The rule of 2021, one point and one query at a time."""
     v = np.vstack([z[1:] - z[:-1], np.zeros(z.shape[1])])
-    tree = NearestNeighbors(n_neighbors=6, algorithm="ball_tree").fit(z)
     here, walked = z[start], []
     for _ in range(steps):
         distances, found = tree.kneighbors(here[None])
@@ -146,6 +167,42 @@ def test_a_blend_trusts_the_right_forecaster_at_every_step() -> None:
     assert (Blend(methods=(Persistence(), Mean())).fit(past(walk, 900)).weights[:, 1] > 0.9).all()
 
 
+def test_a_forecaster_without_weight_at_a_step_is_not_asked_for_it() -> None:
+    lib = past(circle(1_300), 900)
+    made = Blend(methods=(Mean(), DelayKnn())).fit(lib)
+    asked: list[int] = []
+
+    class Asked:
+        method, history = Mean(), 1
+
+        def rollout(self, histories: Reals, steps: int) -> Reals:
+            asked.append(steps)
+            return np.full((len(histories), steps, 3), 9.0)
+
+    weights = np.repeat([[0.0, 1.0]], 30, axis=0)
+    weights[:4] = 0.25, 0.75
+    mixed = replace(made, forecasters=(Asked(), made.forecasters[1]), weights=weights)
+    then = histories(lib, [1_000])
+    alone = made.forecasters[1].rollout(then, 50)
+    told = mixed.rollout(then, 50)
+    assert asked == [4]
+    np.testing.assert_allclose(told[:, 4:], alone[:, 4:])
+    np.testing.assert_allclose(told[:, :4], 0.25 * 9 + 0.75 * alone[:, :4])
+
+
+def test_the_members_of_an_ensemble_open_around_what_comes() -> None:
+    random = np.random.default_rng(0)
+    lib = past(circle(2_000) + 0.1 * random.normal(size=(2_000, 3)), 1_400)
+    starts = list(range(1_450, 1_950, 10))
+    members = Ensemble().fit(lib).members(histories(lib, starts), 30)
+    truth = np.stack([lib.points[start + 1 : start + 31] for start in starts])
+    assert members.shape == (24, 50, 30, 3)
+    assert (members.std(axis=0) > 0).all()
+    low, high = np.quantile(members, (0.05, 0.95), axis=0)
+    assert 0.3 < ((low < truth) & (truth < high)).mean() < 1
+    assert np.linalg.norm(np.median(members, axis=0) - truth, axis=2).mean() < 0.15
+
+
 def test_the_choices_of_a_settled_method_are_its_own() -> None:
     lib = past(circle(900), 600)
     made = DelayKnn().fit(lib)
@@ -153,7 +210,7 @@ def test_the_choices_of_a_settled_method_are_its_own() -> None:
     assert (again.memory, again.neighbours, again.kept, again.chunk) == (made.memory, made.neighbours, made.kept, made.chunk)
 
 
-@pytest.mark.parametrize("method", [Knn(), DelayKnn(), Smap(), Blend()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("method", [Knn(), DelayKnn(), Smap(), Blend(), Ensemble()], ids=lambda method: type(method).__name__)
 def test_too_small_a_library_is_refused_in_one_sentence(method: Method) -> None:
     with pytest.raises(ForecastError, match="library points are too few"):
         method.fit(library(path(circle(100)), ((0, 4),), overlap=22))

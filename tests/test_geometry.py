@@ -90,6 +90,25 @@ def test_a_path_that_does_not_move_has_no_turns() -> None:
     assert geometry.path_length(np.ones((20, 3))) == 0
 
 
+def test_a_circles_speed_and_curvature_are_its_own() -> None:
+    angle = 2 * np.pi * np.arange(200) / 50
+    circle = Trajectory(points=(3 * np.stack([np.cos(angle), np.sin(angle)], 1)).astype(np.float32), times=np.arange(200) * 0.1)
+    np.testing.assert_allclose(geometry.speed(circle), 2 * 3 * np.sin(np.pi / 50) / 0.1, rtol=1e-4)
+    np.testing.assert_allclose(geometry.curvature(circle)[1:-1], 2 * np.pi / 50, rtol=1e-3)
+
+
+def test_a_path_that_rests_or_turns_back_has_a_curvature() -> None:
+    path = Trajectory(points=np.array([[0], [1], [1], [2], [1]], np.float32), times=np.arange(5.0))
+    np.testing.assert_allclose(geometry.curvature(path), [0, 0, 0, np.pi, 0])
+
+
+def test_points_are_turned_onto_others_without_growing() -> None:
+    points = noise(60, 1.0)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(geometry.turned_onto(points @ turn, points), points, atol=1e-9)
+    np.testing.assert_allclose(geometry.turned_onto(0.1 * points @ turn, points), 0.1 * points, atol=1e-9)
+
+
 def test_principal_coordinates_keep_every_distance() -> None:
     points = ring(200, 2.0, centre=(5, -3, 2)) + noise(200, 0.2)
     shown = geometry.principal_coordinates(points)

@@ -10,11 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "geometry"),
-    *("forecasting", "networks", "divergence", "figures", "video", "export", "runs", "report", "library", "pipeline", "jobs", "similarity"),
-    *("encoders", "ui", "__main__"),
+    *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "features"),
+    *("geometry", "colouring", "forecasting", "networks", "divergence", "figures", "video", "export", "runs", "report"),
+    *("catalogue", "library", "pipeline", "workers", "jobs", "similarity", "encoders", "ui", "__main__"),
 ]
-REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "jobs", "__main__"}
+REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "workers", "jobs", "__main__"}
 FILES = sorted((ROOT / "trajectory").rglob("*.py"))
 PAGES = [ROOT / "app.py", *(ROOT / "pages").glob("*.py")]
 

@@ -130,19 +130,22 @@ def test_forecast_keeps_what_was_told_beside_what_came(tmp_path: Path, capsys: p
         "forecast",
         str(tmp_path / "run"),
         "--methods",
-        "delay-knn,mean",
+        "delay-knn,mean,ensemble",
         "--at",
         "0:25",
+        "28",
         "--steps",
         "60",
         "--out",
         str(tmp_path / "f.npz"),
     )
-    assert set(found["mean_distance"]) == {"delay-knn", "mean"}
-    assert found["mean_distance"]["delay-knn"] < found["mean_distance"]["mean"]
+    assert [one["method"] for one in found["forecasts"]] == 2 * ["delay-knn", "mean", "ensemble"]
+    assert found["forecasts"][0]["mean_distance"] < found["forecasts"][1]["mean_distance"]
     with np.load(tmp_path / "f.npz") as kept:
-        assert kept["delay-knn.path"].shape == kept["truth"].shape == (60, 3)
-        assert kept["times"][0] == pytest.approx(25, abs=0.05)
+        assert kept["delay-knn.path"].shape == kept["truth"].shape == (2, 60, 3)
+        assert kept["ensemble.members"].shape == (2, 24, 60, 3)
+        np.testing.assert_allclose(kept["starts"], (25, 28), atol=0.05)
+        np.testing.assert_allclose(kept["times"][:, 0], (25, 28), atol=0.05)
     assert main(["forecast", str(tmp_path / "run"), "--at", "99"]) == 2
     assert "outside the path" in capsys.readouterr().err
 
@@ -160,5 +163,6 @@ def test_divergence_writes_a_table_numbers_a_plot_and_words(tmp_path: Path, caps
     assert float(rows[28]["beats"]) == pytest.approx(29 * 1024 / 44_100 / 0.5, rel=0.01)
     assert float(rows[28]["distance"]) == pytest.approx(found["results"][0]["distance_at"]["29"])
     assert json.loads((out / "divergence.json").read_text()) == found["results"]
+    assert (out / "divergence.png").read_bytes().startswith(b"\x89PNG")
     assert "past-only" in (out / "divergence.html").read_text(encoding="utf-8")
     assert "The encoder itself was trained on the whole song" in (out / "methods.txt").read_text()

@@ -119,3 +119,8 @@ def test_the_upload_limit_of_the_app_is_the_engines() -> None:
 
     config = tomllib.loads((Path(__file__).parents[1] / ".streamlit/config.toml").read_text())
     assert config["server"]["maxUploadSize"] * 1_000_000 == AudioLimits().bytes
+
+
+def test_a_section_in_whole_seconds_has_the_fingerprint_of_the_same_in_floats() -> None:
+    whole, floats = (preset("pure", section=SectionSettings(start=start, stop=stop)) for start, stop in ((1, 30), (1.0, 30.0)))
+    assert whole.fingerprint() == floats.fingerprint()

@@ -225,9 +225,13 @@ def test_a_stretch_too_short_for_the_history_is_refused() -> None:
         training.train_autoencoder(song(600), chosen)
 
 
-def test_a_training_that_ends_worse_than_it_began_says_so() -> None:
+def test_a_training_that_ends_worse_than_it_began_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rate leads there depends on the processor's rounding, so the end is given."""
+    monkeypatch.setattr(model, "reconstruction_of", lambda *_: (0.106, 0.1))
     with pytest.raises(training.TrainingError, match="worse than the mean spectrum; choose a lower rate"):
-        training.train_autoencoder(song(), settings(steps=40, rate=1.0))
+        training.train_autoencoder(song(), settings(steps=30))
+    monkeypatch.setattr(model, "reconstruction_of", lambda *_: (0.104, 0.1))
+    assert training.train_autoencoder(song(), settings(steps=30)).reconstruction == 0.104
 
 
 def test_a_term_that_is_switched_off_is_not_computed() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from trajectory.errors import TrajectoryError
 from trajectory.settings import (
+    FORECASTERS,
     PRESETS,
     Device,
     ModelSettings,
@@ -27,6 +28,7 @@ from trajectory.settings import (
 
 if TYPE_CHECKING:
     from trajectory.pipeline import FitProgress
+    from trajectory.records import Forecast
     from trajectory.runs import Run
 
 WEIGHTS = {"alpha": "forecast", "beta": "reconstruction", "gamma": "off_centre", "delta": "curvature", "kappa": "kl"}
@@ -88,39 +90,58 @@ def forecast(options: argparse.Namespace) -> None:
     """Foretells where a run's path goes from a moment on, and keeps the forecasts beside what came."""
     import numpy as np
 
-    from trajectory import divergence, runs
+    from trajectory import divergence, pipeline, runs
 
     run = runs.load(options.what)
     path, window = run.trajectory, run.window_bins
     random = np.random.default_rng(options.seed)
-    start = options.at if options.at is not None else float(random.uniform(path.times[len(path.times) // 2], path.times[-1]))
+    starts = options.at or [float(random.uniform(path.times[len(path.times) // 2], path.times[-1]))]
     found = [
-        divergence.forecast(path, name, options.protocol, start=start, steps=options.steps, window=window)
+        divergence.forecast(path, pipeline.method(name, run), options.protocol, name=name, start=start, steps=options.steps, window=window)
+        for start in starts
         for name in options.methods.split(",")
     ]
     if options.out:
-        kept = {f"{one.method}.path": one.path for one in found}
-        _write_npz(options.out, **kept, times=found[0].times, truth=found[0].truth, start=np.array(found[0].start))
-    errors = {
-        one.method: float(np.linalg.norm(one.path[: len(one.truth)] - one.truth, axis=1).mean()) if len(one.truth) else None
+        _write_npz(options.out, **_forecast_arrays(found))
+    told = [
+        {
+            "start": one.start,
+            "method": one.method,
+            "mean_distance": float(np.linalg.norm(one.path[: len(one.truth)] - one.truth, axis=1).mean()) if len(one.truth) else None,
+        }
         for one in found
-    }
-    _show(
-        {"run": options.what, "start": found[0].start, "steps": options.steps, "protocol": options.protocol, "mean_distance": errors},
-        options,
-    )
+    ]
+    facts = {"run": options.what, "steps": options.steps, "protocol": options.protocol}
+    words = {f"{one['method']} at {one['start']:.2f} s": f"mean distance {_spoken(one['mean_distance'])}" for one in told}
+    _show({**facts, **({"forecasts": told} if options.json else words)}, options)
+
+
+def _forecast_arrays(found: list[Forecast]) -> dict[str, Any]:
+    """`METHOD.path` and `METHOD.members` of every start, (starts, steps, dims), beside `starts`, `times` and `truth`, NaN after the end."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    for name in dict.fromkeys(one.method for one in found):
+        same = [one for one in found if one.method == name]
+        arrays[f"{name}.path"] = np.stack([one.path for one in same])
+        if len(same[0].members):
+            arrays[f"{name}.members"] = np.stack([one.members for one in same])
+    arrays["starts"] = np.array([one.start for one in same])
+    arrays["times"] = np.stack([one.times for one in same])
+    arrays["truth"] = np.stack([np.pad(one.truth, ((0, len(one.path) - len(one.truth)), (0, 0)), constant_values=np.nan) for one in same])
+    return arrays
 
 
 def divergence(options: argparse.Namespace) -> None:
     """Measures how fast forecasts part from the truth, for any methods on any runs."""
     from trajectory import divergence as diverging
-    from trajectory import forecasting, report, runs
+    from trajectory import pipeline, report, runs
 
-    methods = {name: forecasting.method_named(name) for name in options.methods.split(",")}
     entries = []
     for place in options.what:
         run = runs.load(place)
-        for name, method in methods.items():
+        for name in options.methods.split(","):
+            method = pipeline.method(name, run)
             found = diverging.diverge(run.trajectory, method, options.protocol, window=run.window_bins, steps=options.steps)
             entries.append(report.Entry(run=run, name=Path(place).name, method=name, divergence=found))
     folder = report.write(entries, options.out)
@@ -259,8 +280,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("forecast", help="where a run's path goes next", description=forecast.__doc__)
     command.set_defaults(run=forecast)
     command.add_argument("what", metavar="RUN", help="a run folder")
-    command.add_argument("--methods", default="default", metavar="A,B", help="persistence, mean, knn, delay-knn, smap or default")
-    command.add_argument("--at", type=_moment, metavar="TIME", help="of the song, in seconds or m:ss (default: a random one)")
+    command.add_argument("--methods", default="default", metavar="A,B", help=f"of {', '.join(FORECASTERS)} (default: %(default)s)")
+    command.add_argument("--at", type=_moment, nargs="+", metavar="TIME", help="of the song, in seconds or m:ss (default: a random one)")
     command.add_argument("--steps", type=int, default=200, metavar="N", help="(default: %(default)s)")
     command.add_argument("--protocol", default="past-only", choices=("past-only", "leave-segment-out"), help="what may be known")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random moment")
@@ -270,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("divergence", help="how fast forecasts part from the truth", description=divergence.__doc__)
     command.set_defaults(run=divergence)
     command.add_argument("what", metavar="RUN", nargs="+", help="run folders")
-    command.add_argument("--methods", default="default,knn,mean,persistence", metavar="A,B", help="(default: %(default)s)")
+    command.add_argument("--methods", default="default,knn,mean,persistence", metavar="A,B", help=f"of {', '.join(FORECASTERS)}")
     command.add_argument(
         "--protocol", default="past-only", choices=("published", "past-only", "leave-segment-out"), help="what may be known"
     )

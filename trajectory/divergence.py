@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory.forecasting import HORIZON, ForecastError, Knn, Library, Method, Reals, library, method_named
+from trajectory.forecasting import HORIZON, Fan, ForecastError, Knn, Library, Method, Reals, library
 from trajectory.records import Forecast, Trajectory
 
 ProtocolName = Literal["published", "past-only", "leave-segment-out"]
@@ -41,27 +41,33 @@ class Divergence:
     step_errors: tuple[float, float]  # mean squared error and mean cosine of the first displacement
 
     @property
+    def missing(self) -> int:
+        """Starts whose forecast came to no number, for want of neighbours; they are left out of every mean."""
+        return int((~np.isfinite(self.distances).all(axis=1)).sum())
+
+    @property
     def mean(self) -> Reals:
-        return self.distances.mean(axis=0)
+        return _mean(self.distances)
 
     @property
     def standard_error(self) -> Reals:
-        return self.distances.std(axis=0, ddof=1) / np.sqrt(len(self.distances))
+        counts = np.isfinite(self.distances).sum(axis=0)
+        return np.sqrt(_mean((self.distances - self.mean) ** 2) / np.maximum(counts - 1, 1))
 
     @property
     def nrmse(self) -> Reals:
         """The root of the mean squared error over starts, by step: 1 is what the mean point would reach."""
-        return np.sqrt((self.errors**2).mean(axis=0))
+        return np.sqrt(_mean(self.errors**2))
 
     @property
     def skill(self) -> Reals:
         """1 - d / d of persistence, by step: 1 is perfect, 0 no better than standing still."""
-        return 1 - self.mean / self.persistence.mean(axis=0)
+        return 1 - self.mean / _mean(np.where(np.isfinite(self.distances), self.persistence, np.nan))
 
     @property
     def valid_steps(self) -> NDArray[np.int64]:
-        """For each start the steps before its NRMSE first passes the limit; all of them where it never does."""
-        wrong = ~(self.errors <= VALID)
+        """For each start with a forecast: the steps before its NRMSE first passes the limit; all of them where it never does."""
+        wrong = ~(self.errors[np.isfinite(self.errors[:, 0])] <= VALID)
         return np.where(wrong.any(axis=1), wrong.argmax(axis=1), self.errors.shape[1])
 
 
@@ -93,7 +99,7 @@ def diverge(
     starts, guess, truth, here, spread = (np.concatenate(column) for column in zip(*parts, strict=True))
     first, came = guess[:, 0] - here, truth[:, 0] - here
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(came, axis=1)
-    cosines = np.divide((first * came).sum(axis=1), lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+    cosines = np.divide((first * came).sum(axis=1), lengths, out=np.zeros(len(lengths)), where=lengths != 0)
     return Divergence(
         protocol=protocol,
         starts=starts,
@@ -101,11 +107,13 @@ def diverge(
         distances=np.linalg.norm(guess - truth, axis=2),
         errors=np.sqrt((((guess - truth) / spread[:, None]) ** 2).mean(axis=2)),
         persistence=np.linalg.norm(here[:, None] - truth, axis=2),
-        step_errors=(float(((first - came) ** 2).sum(axis=1).mean()), float(cosines.mean())),
+        step_errors=(float(_mean(((first - came) ** 2).sum(axis=1))), float(_mean(cosines))),
     )
 
 
-def forecast(trajectory: Trajectory, name: str, protocol: ProtocolName, *, start: float, steps: int, window: int) -> Forecast:
+def forecast(
+    trajectory: Trajectory, method: Method, protocol: ProtocolName, *, name: str, start: float, steps: int, window: int
+) -> Forecast:
     """One forecast from a moment of the song; past-only knows what was heard before it, leave-segment-out all but what it foretells."""
     if not trajectory.times[0] <= start <= trajectory.times[-1]:
         first, last = trajectory.times[[0, -1]]
@@ -118,17 +126,19 @@ def forecast(trajectory: Trajectory, name: str, protocol: ProtocolName, *, start
         known = library(trajectory, ((0, now + 1),), overlap=window)
     else:
         raise ForecastError(f"a single forecast is made past-only or by leave-segment-out, not by the protocol {protocol}")
-    forecaster = method_named(name).fit(known)
+    forecaster = method.fit(known)
     if forecaster.history > now + 1:
         raise ForecastError(f"{name} looks back on {forecaster.history} points, {start:g} s has {now + 1} before it; start later")
-    path = known.unscaled(forecaster.rollout(known.points[None, now + 1 - forecaster.history : now + 1], steps)[0])
+    history = known.points[None, now + 1 - forecaster.history : now + 1]
+    members = forecaster.members(history, steps)[:, 0] if isinstance(forecaster, Fan) else np.empty((0, steps, trajectory.dims))
     return Forecast(
         method=name,
         protocol=protocol,
         start=float(trajectory.times[now]),
-        path=path.astype(np.float32),
+        path=known.unscaled(forecaster.rollout(history, steps)[0]).astype(np.float32),
         times=trajectory.times[now] + np.arange(1, steps + 1) * trajectory.step_seconds,
         truth=trajectory.points[now + 1 : now + 1 + steps],
+        members=known.unscaled(members).astype(np.float32),
     )
 
 
@@ -137,6 +147,7 @@ def better(one: Divergence, other: Divergence, *, step: int, draws: int = 2_000,
     if not np.array_equal(one.starts, other.starts):
         raise ForecastError("two divergences with different starts cannot be paired; use one run and one protocol")
     differences = one.distances[:, step - 1] - other.distances[:, step - 1]
+    differences = differences[np.isfinite(differences)]
     random, count = np.random.default_rng(seed), len(differences)
     block = max(1, round(one.distances.shape[1] / max(1, int(np.diff(one.starts).min(initial=EVERY)))))
     firsts = random.integers(0, count, (draws, -(-count // block)))
@@ -153,21 +164,34 @@ def _check_steps(steps: int) -> None:
 def _parts(
     trajectory: Trajectory, method: Method, protocol: ProtocolName, *, window: int, steps: int, history: int
 ) -> Iterator[tuple[NDArray[np.int64], Reals, Reals, Reals, Reals]]:
-    for task in tasks(trajectory, protocol, window=window, steps=steps, history=history):
-        forecaster = method.fit(task.library)
-        if forecaster.history > task.starts.min() + 1:
-            raise ForecastError(f"the forecaster looks back on {forecaster.history} points; start at point {forecaster.history} or later")
+    found, silent = tasks(trajectory, protocol, window=window, steps=steps, history=history), 0
+    for task in found:
         points = task.library.points
-        paths = points[task.starts[:, None] + np.arange(1 - forecaster.history, 1)]
         truth = points[task.starts[:, None] + np.arange(1, steps + 1)]
+        try:
+            guess = _told(method, task, steps)
+        except ForecastError:
+            silent += 1
+            if silent == len(found):
+                raise
+            guess = np.full_like(truth, np.nan)
         spread = np.maximum(task.library.known.std(axis=0), 1e-12)
-        yield (
-            task.starts,
-            forecaster.rollout(paths, steps),
-            truth,
-            points[task.starts],
-            np.broadcast_to(spread, (len(task.starts), len(spread))),
-        )
+        yield task.starts, guess, truth, points[task.starts], np.broadcast_to(spread, (len(task.starts), len(spread)))
+
+
+def _told(method: Method, task: Task, steps: int) -> Reals:
+    forecaster = method.fit(task.library)
+    if forecaster.history > task.starts.min() + 1:
+        raise ForecastError(f"the forecaster looks back on {forecaster.history} points; start at point {forecaster.history} or later")
+    paths = task.library.points[task.starts[:, None] + np.arange(1 - forecaster.history, 1)]
+    return forecaster.rollout(paths, steps)
+
+
+def _mean(values: Reals) -> Reals:
+    """Over starts, of what is a number."""
+    sound = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(sound, values, 0).sum(axis=0) / sound.sum(axis=0))
 
 
 def _around(trajectory: Trajectory, start: int, window: int, steps: int) -> Library:

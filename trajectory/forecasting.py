@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 HORIZON = 30  # steps over which choices are made on the library
+LEAST_WEIGHT = 0.02  # in a blend; less is not worth the rollout
 
 
 class ForecastError(TrajectoryError):
@@ -78,6 +79,14 @@ class Forecaster(Protocol):
 
     def rollout(self, histories: Reals, steps: int) -> Reals:
         """(starts, history or more, dims) -> (starts, steps, dims)."""
+
+
+@runtime_checkable
+class Fan(Forecaster, Protocol):
+    """A forecaster that tells several paths."""
+
+    def members(self, histories: Reals, steps: int) -> Reals:
+        """(starts, history or more, dims) -> (members, starts, steps, dims)."""
 
 
 class Method(Protocol):
@@ -367,8 +376,10 @@ class Blend:
         if not len(truth):
             raise ForecastError(f"{len(library.known)} library points are too few to weigh forecasts on; leave more of the song to it")
         weights = np.stack([_mixture(guess[:, :, step], truth[:, step]) for step in range(HORIZON)])
+        weights = ndimage.gaussian_filter1d(weights, 1.5, axis=0, mode="nearest")
+        weights[weights < LEAST_WEIGHT] = 0
         settled = replace(self, methods=tuple(forecaster.method for forecaster in made))
-        return _Blend(settled, made, ndimage.gaussian_filter1d(weights, 1.5, axis=0, mode="nearest"))
+        return _Blend(settled, made, weights / weights.sum(axis=1, keepdims=True))
 
     def _trial(self, library: Library, made: tuple[Forecaster, ...], part: int) -> tuple[Reals, Reals]:
         """Forecasts of one part of the library from the others, and what came."""
@@ -395,8 +406,12 @@ class _Blend:
 
     def rollout(self, histories: Reals, steps: int) -> Reals:
         weights = self.weights[np.minimum(np.arange(steps), len(self.weights) - 1)]
-        paths = np.stack([forecaster.rollout(histories, steps) for forecaster in self.forecasters])
-        return np.einsum("sm,mnsd->nsd", weights, paths)
+        path = np.zeros((len(histories), steps, histories.shape[2]))
+        for weight, forecaster in zip(weights.T, self.forecasters, strict=True):
+            reach = int(np.flatnonzero(weight).max(initial=-1)) + 1  # beyond it nothing is asked of this one
+            if reach:
+                path[:, :reach] += weight[:reach, None] * forecaster.rollout(histories, reach)
+        return path
 
 
 def _mixture(guesses: Reals, truth: Reals, *, rounds: int = 6) -> Reals:
@@ -416,6 +431,49 @@ def _mixture(guesses: Reals, truth: Reals, *, rounds: int = 6) -> Reals:
     return weights
 
 
+# --- A fan of several
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """Many forecasts by neighbours with a memory, each of which knows only a random half of the library: a fan, and its middle."""
+
+    base: DelayKnn = DelayKnn()
+    count: int = 24
+    seed: int = 0
+
+    def fit(self, library: Library) -> "_Ensemble":
+        made = self.base.fit(library)
+        block = library.overlap + HORIZON  # what shares sound is known or unknown together
+        blocks = made.moments // block
+        coins = np.random.default_rng(self.seed).random((self.count, blocks.max() + 1))
+        hidden = (coins < 0.5)[:, blocks]
+        if (~hidden).sum(axis=1).min() <= made.neighbours:
+            raise ForecastError(f"{len(made.moments)} library points are too few to draw members from; leave more of the song to it")
+        return _Ensemble(replace(self, base=made.method), made, hidden)
+
+
+@dataclass(frozen=True)
+class _Ensemble:
+    method: Ensemble
+    forecaster: _DelayKnn
+    hidden: NDArray[np.bool_]  # (members, moments)
+
+    @property
+    def history(self) -> int:
+        return self.forecaster.history
+
+    def members(self, histories: Reals, steps: int) -> Reals:
+        """(starts, history or more, dims) -> (members, starts, steps, dims)."""
+        several = np.repeat(histories, len(self.hidden), axis=0)
+        paths = self.forecaster.rollout(several, steps, hidden=np.tile(self.hidden, (len(histories), 1)))
+        return paths.reshape(len(histories), len(self.hidden), steps, -1).swapaxes(0, 1)
+
+    def rollout(self, histories: Reals, steps: int) -> Reals:
+        middle: Reals = np.median(self.members(histories, steps), axis=0)
+        return middle
+
+
 def without(stretches: tuple[tuple[int, int], ...], first: int, stop: int) -> tuple[tuple[int, int], ...]:
     """The stretches less the points from `first` up to `stop`."""
     pieces = [piece for start, end in stretches for piece in ((start, min(end, first)), (max(start, stop), end))]
@@ -423,12 +481,13 @@ def without(stretches: tuple[tuple[int, int], ...], first: int, stop: int) -> tu
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {"persistence": Persistence(), "mean": Mean(), "knn": Knn(), "delay-knn": DelayKnn(), "smap": Smap(), "default": Blend()}
+    {
+        "persistence": Persistence(),
+        "mean": Mean(),
+        "knn": Knn(),
+        "delay-knn": DelayKnn(),
+        "smap": Smap(),
+        "default": Blend(),
+        "ensemble": Ensemble(),
+    }
 )
-
-
-def method_named(name: str) -> Method:
-    """One of the forecasters by its name."""
-    if name not in METHODS:
-        raise ForecastError(f"there is no forecaster '{name}'; choose from {', '.join(METHODS)}")
-    return METHODS[name]

@@ -56,21 +56,41 @@ def mean_turn_cosine(points: ArrayLike) -> float | None:
     return float(((steps[1:] * steps[:-1]).sum(axis=1)[moving] / products[moving]).mean())
 
 
+def speed(trajectory: Trajectory) -> Reals:
+    """How fast the path moves at each point, in units of its space a second: half the way to the next plus half from the last."""
+    lengths = np.linalg.norm(np.diff(_reals(trajectory.points), axis=0), axis=1) / np.diff(trajectory.times)
+    return (np.append(lengths, lengths[-1]) + np.insert(lengths, 0, lengths[0])) / 2
+
+
+def curvature(trajectory: Trajectory) -> Reals:
+    """How sharply the path turns at each point, in radians: 0 straight on, pi back; the ends and rests count as straight."""
+    steps = np.diff(_reals(trajectory.points), axis=0)
+    products = np.linalg.norm(steps[1:], axis=1) * np.linalg.norm(steps[:-1], axis=1)
+    cosines = np.divide((steps[1:] * steps[:-1]).sum(axis=1), products, out=np.ones(len(products)), where=products > 0)
+    return np.pad(np.arccos(np.clip(cosines, -1, 1)), 1)
+
+
 def radius(points: ArrayLike) -> float:
     """The root mean square distance from the path's centre."""
     values = _reals(points)
     return float(np.sqrt(((values - values.mean(axis=0)) ** 2).sum(axis=1).mean()))
 
 
-def principal_coordinates(points: ArrayLike) -> Reals:
-    """The points centred and turned, never mirrored or stretched, onto their widest axes; the first three of more."""
-    centred = _reals(points) - _reals(points).mean(axis=0)
+def principal_axes(points: ArrayLike) -> tuple[Reals, Reals]:
+    """The centre (dims,) and the turn (dims, up to 3) that bring points onto their widest axes, never mirrored or stretched."""
+    centre = _reals(points).mean(axis=0)
+    centred = _reals(points) - centre
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, ::-1]
     axes = axes * np.where(((centred @ axes) ** 3).sum(axis=0) < 0, -1.0, 1.0)  # the longer tail points upwards
     axes[:, -1] *= np.sign(np.linalg.det(axes))
-    turned: Reals = centred @ axes
-    return turned[:, :3]
+    return centre, axes[:, :3]
+
+
+def principal_coordinates(points: ArrayLike) -> Reals:
+    """The points centred and turned onto their widest axes; the first three of more."""
+    centre, axes = principal_axes(points)
+    return np.asarray((_reals(points) - centre) @ axes)
 
 
 # --- Two paths
@@ -103,6 +123,12 @@ def align(trajectory: Trajectory, reference: Trajectory) -> Alignment:
     return Alignment(
         trajectory=Trajectory(points=points.astype(np.float32), times=trajectory.times), disparity=float(np.clip(disparity, 0, 1))
     )
+
+
+def turned_onto(points: ArrayLike, reference: ArrayLike) -> Reals:
+    """The rotation or reflection about the origin, without a shift or scale, that brings points nearest to others like them."""
+    left, _, right = np.linalg.svd(_reals(points).T @ _reals(reference))
+    return np.asarray(_reals(points) @ left @ right)
 
 
 def _at_times(trajectory: Trajectory, times: Reals, dims: int) -> Reals:

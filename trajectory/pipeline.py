@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trajectory import rhythm
+from trajectory import forecasting, rhythm
 from trajectory.records import Floats, Forming, Recording, TrainingLog, Trajectory
 from trajectory.runs import Run, RunError, Scaling, Song
-from trajectory.settings import WHOLE, SectionSettings, Settings, SettingsError
+from trajectory.settings import FORECASTERS, WHOLE, SectionSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
     from trajectory.model import Autoencoder
@@ -137,3 +137,16 @@ def decode(run: Run, points: Floats) -> Floats:
     if points.ndim != 2 or points.shape[1] != dims or not points.size or not np.isfinite(points).all():
         raise RunError(f"points of this space are (n, {dims}) finite numbers, not {points.shape}")
     return model.decode(network(run), points)
+
+
+def method(name: str, run: Run) -> forecasting.Method:
+    """A forecaster by its name; `branch` is the run's own."""
+    if name in forecasting.METHODS:
+        return forecasting.METHODS[name]
+    from trajectory import networks
+
+    if name == "branch":
+        return networks.branch_of(network(run))
+    if name not in networks.METHODS:
+        raise forecasting.ForecastError(f"there is no forecaster '{name}'; choose from {', '.join(FORECASTERS)}")
+    return networks.METHODS[name]

@@ -90,6 +90,11 @@ class Forecast:
     path: Floats  # (steps, dims)
     times: NDArray[np.float64]  # (steps,) seconds of the song
     truth: Floats  # (up to steps, dims): what came, as far as the song goes
+    members: Floats  # (members, steps, dims): each path of an ensemble; none for a method that tells one
+
+    def fan(self, *shares: float) -> Floats:
+        """The members' quantiles on each axis, (shares, steps, dims)."""
+        return np.quantile(self.members, shares, axis=0).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

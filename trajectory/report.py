@@ -10,7 +10,7 @@ import numpy as np
 
 from trajectory.divergence import PAST, VALID, Divergence
 from trajectory.errors import TrajectoryError
-from trajectory.figures import divergence_curves
+from trajectory.figures import Curve, divergence_curves, divergence_picture
 from trajectory.runs import Run
 
 PROTOCOL_WORDS = {
@@ -71,6 +71,7 @@ class Entry:
             "method": self.method,
             "protocol": found.protocol,
             "starts": len(found.starts),
+            "starts_without_forecast": found.missing,
             "valid_steps": valid,
             "valid_seconds": valid * found.step_seconds,
             "valid_beats": valid * found.step_seconds / self.beat_seconds if self.beat_seconds else None,
@@ -81,11 +82,12 @@ class Entry:
 
 
 def write(entries: list[Entry], folder: str | Path) -> Path:
-    """divergence.csv, divergence.json, divergence.html and methods.txt."""
+    """divergence.csv, .json, .html and .png, and methods.txt."""
     folder = Path(folder)
     rows = [row for entry in entries for row in entry.rows()]
-    curves = {f"{entry.method} on {entry.name}": entry.divergence for entry in entries}
-    page = divergence_curves(curves, beat_seconds=entries[0].beat_seconds, protocol=PROTOCOL_WORDS[entries[0].divergence.protocol])
+    curves = [Curve(method=one.method, run=one.name, divergence=one.divergence, beat_seconds=one.beat_seconds) for one in entries]
+    protocol = PROTOCOL_WORDS[entries[0].divergence.protocol]
+    page, picture = divergence_curves(curves, protocol=protocol), divergence_picture(curves, protocol=protocol)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "divergence.csv").open("w", newline="", encoding="utf-8") as file:
@@ -94,6 +96,7 @@ def write(entries: list[Entry], folder: str | Path) -> Path:
             table.writerows(rows)
         (folder / "divergence.json").write_text(json.dumps([entry.summary() for entry in entries], indent=1), encoding="utf-8")
         (folder / "divergence.html").write_text(page.to_html(include_plotlyjs=True), encoding="utf-8")
+        (folder / "divergence.png").write_bytes(picture)
         (folder / "methods.txt").write_text(words(entries) + "\n", encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{folder} cannot be written: {error.strerror}") from error
@@ -105,6 +108,8 @@ def words(entries: list[Entry]) -> str:
     found = entries[0].divergence
     saw = sorted({entry.run.settings.training.until for entry in entries})
     encoder = "the whole song" if saw == [1.0] else f"the first {', '.join(f'{share:.0%}' for share in saw)} of the song"
+    missing = sum(entry.divergence.missing for entry in entries)
+    silent = f" {missing} forecasts came to no number for want of neighbours and are left out." if missing else ""
     best = max(entries, key=lambda entry: float(np.median(entry.divergence.valid_steps)))
     return (
         f"Forecasts of {found.distances.shape[1]} steps of {found.step_seconds * 1000:.1f} ms were made from {len(found.starts)} starts "
@@ -112,5 +117,5 @@ def words(entries: list[Entry]) -> str:
         "the library spans; distances are Euclidean, given as means over starts with their standard error. NRMSE is the root mean squared "
         "error over the library's standard deviation (1 is the mean point), skill is 1 minus the ratio to persistence, and the valid "
         f"prediction time is the first step with NRMSE above {VALID}. The longest median valid prediction time was "
-        f"{np.median(best.divergence.valid_steps) * best.divergence.step_seconds:.2f} s, by {best.method} on {best.name}."
+        f"{np.median(best.divergence.valid_steps) * best.divergence.step_seconds:.2f} s, by {best.method} on {best.name}.{silent}"
     )

@@ -14,6 +14,7 @@ from trajectory.errors import TrajectoryError
 
 Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
+FORECASTERS = ("persistence", "mean", "knn", "delay-knn", "smap", "default", "ensemble", "mlp", "lstm", "causal", "branch")
 
 
 class SettingsError(TrajectoryError):
@@ -48,6 +49,9 @@ class SectionSettings:
     stop: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("start", "stop"):  # 30 and 30.0 are the same moment and must give the same fingerprint
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if value is None else float(value))
         _require(math.isfinite(self.start) and self.start >= 0, f"a section cannot start at {self.start} s; choose 0 or later")
         if self.stop is not None:
             _require(

@@ -138,7 +138,7 @@ def train_autoencoder(
 ) -> Fitted:
     """Trains one song's network on the first `until` of it; one thread, because small convolutions on shared cores want no more."""
     device = choose_device(settings.training.device)
-    with _one_thread(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with one_thread(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.training.seed)
         network = model.Autoencoder(settings, frequencies=spectrogram.values.shape[1], bin_seconds=spectrogram.bin_seconds)
         seen = spectrogram.values[: seen_bins(spectrogram.bins, settings.training.until)]
@@ -167,7 +167,8 @@ def train_autoencoder(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Small tensors on shared cores want no more; what was set before comes back."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

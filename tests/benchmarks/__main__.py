@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import music
+from tests.benchmarks import forecasts, music
+from tests.benchmarks.forecasts import Row, verdict
 from tests.benchmarks.music import CLIPS, ROOT, Measured
 from tests.benchmarks.published import train_published
 from trajectory import model, training
@@ -22,7 +23,6 @@ from trajectory.settings import PRESETS, ModelSettings, Settings, SpectrogramSet
 from trajectory.spectrogram import spectrogram
 
 SEEDS = (0, 1, 2)
-Row = tuple[str, str, str, str]  # what, target, measured, verdict
 
 
 def main(wanted: list[str]) -> None:
@@ -34,6 +34,10 @@ def main(wanted: list[str]) -> None:
         "smoothness": smoothness,
         "truth": truth,
         "claims": claims,
+        "accuracy": forecasts.accuracy,
+        "learned": forecasts.learned,
+        "published": forecasts.published_claim,
+        "rollouts": forecasts.speed,
     }
     rows: list[Row] = []
     found: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
@@ -53,10 +57,6 @@ def show(rows: list[Row]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "NOT MET"
 
 
 def train_all(pool: ProcessPoolExecutor, jobs: Iterable[tuple[Any, Settings]]) -> list[Measured]:
