@@ -1,0 +1,421 @@
+"""Songs and runs on disk: a SQLite catalogue, and one folder a song.
+
+Files are written aside and moved to their place while the catalogue's write lock is held, and the row is committed last. So a kill at
+any moment leaves whole entries, or folders without a row: nobody sees them, and `sweep` removes them. Names given by people are text
+in the catalogue and never part of a path.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from trajectory import audio, runs
+from trajectory.catalogue import (
+    ADD_RUN,
+    ADD_SONG,
+    ID,
+    RUNS,
+    SONGS,
+    Catalogue,
+    LibraryError,
+    RunEntry,
+    SongEntry,
+    run_entry,
+    song_entry,
+    unusable,
+)
+from trajectory.errors import TrajectoryError
+from trajectory.runs import Run, RunError
+from trajectory.settings import PRESETS, WHOLE, AudioLimits, ModelSettings, Settings, SpectrogramSettings, preset
+
+LONGEST_TITLE = 200  # letters; longer names of files and artists are cut there
+UNDO_SECONDS = 600.0  # that a deleted song or run can be brought back
+STALE_SECONDS = 3_600.0  # after which an unfinished file has nobody who writes it
+RESERVE = 1 << 18  # bytes held back, so that on a full disk a library still opens and songs can be deleted
+
+KEPT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(\.[a-z0-9]{1,8})?")
+SUFFIXES = {kind: f".{kind}" for kind in ("wav", "w64", "aiff", "flac", "ogg", "caf", "mp3", "aac")}  # by what a file is, not is called
+SUFFIXES |= {"wavex": ".wav", "rf64": ".wav", "mov": ".m4a", "matroska": ".webm"}
+
+
+def home() -> Path:
+    """Where the library lies unless told otherwise: TRAJECTORY_HOME, or this platform's folder for a user's data."""
+    chosen = os.environ.get("TRAJECTORY_HOME")
+    try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        if sys.platform == "win32":
+            folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            folder = Path.home() / "Library" / "Application Support"
+        else:
+            stated = Path(os.environ.get("XDG_DATA_HOME", ""))
+            folder = stated if stated.is_absolute() else Path.home() / ".local" / "share"
+    except RuntimeError as error:  # a user without a home, as in many containers
+        raise LibraryError("there is no home folder to keep songs in; name a folder in TRAJECTORY_HOME") from error
+    return folder / "trajectory"
+
+
+def run_id(song_id: str, settings: Settings) -> str:
+    """The id that a song's run with these settings has or will have."""
+    return hashlib.sha256(f"{song_id} {settings.fingerprint()}".encode()).hexdigest()[:16]
+
+
+class Library:
+    """Songs and their runs under one folder, shared by any number of threads and processes."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).absolute()
+        self._temporary = self.root / "temporary"
+        try:
+            for folder in (self.root, self.root / "songs", self._temporary):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except (OSError, ValueError) as error:
+            raise LibraryError(unusable(self.root, error)) from error
+        with self._reserve():
+            self._catalogue = Catalogue(self.root)
+
+    def add_song(self, source: Path | BinaryIO | bytes, *, name: str, limits: AudioLimits = audio.LIMITS) -> SongEntry:
+        """Keeps a file that is music; a song that is here already stays as it is, and a deleted one comes back."""
+        name = _short(name) or "untitled"
+        with _opened(source) as stream, self._catalogue.told(), self._spool() as spool:
+            file = spool / spool.name  # a name that can be found in a refusal
+            sha256 = _write(file, _blocks(stream, name, limits))
+            probe, suffix = _probe(file, name, limits)
+            values = {
+                "id": sha256[:16],
+                "sha256": sha256,
+                "name": name,
+                "title": _short(probe.title) or PurePosixPath(name).stem or name,
+                "artist": _short(probe.artist) or None,
+                "seconds": probe.seconds,
+                "suffix": suffix,
+                "bytes": file.stat().st_size,
+                "added": time.time(),
+            }
+            with self._catalogue.writing() as connection:
+                connection.execute(ADD_SONG, values)
+                song = song_entry(connection, sha256[:16])
+                _move(file, self._song_folder(song.id) / f"sound{suffix}")
+                return song
+
+    def songs(self, search: str = "") -> list[SongEntry]:
+        """The newest first; `search` gives words that title, artist and name must hold between them."""
+        words = _folded(search).split()
+        with self._catalogue.reading() as connection:
+            entries = [SongEntry(**row) for row in connection.execute(SONGS + " ORDER BY added DESC, rowid DESC")]
+        texts = (_folded(f"{song.title}\n{song.artist or ''}\n{song.name}") for song in entries)
+        return [song for song, text in zip(entries, texts, strict=True) if all(word in text for word in words)]
+
+    def song(self, song_id: str) -> SongEntry:
+        with self._catalogue.reading() as connection:
+            return song_entry(connection, song_id)
+
+    def sound(self, song_id: str) -> Path:
+        """The song's file, as it was given."""
+        song = self.song(song_id)
+        return self._song_folder(song.id) / f"sound{song.suffix}"
+
+    def rename(self, song_id: str, title: str) -> SongEntry:
+        line = _line(title)
+        if not line:
+            raise LibraryError("a song needs a title; write at least one letter")
+        if len(line) > LONGEST_TITLE:
+            raise LibraryError(f"a title of {len(line)} letters is too long; {LONGEST_TITLE} are the most")
+        with self._catalogue.writing() as connection:
+            connection.execute("UPDATE songs SET title = ? WHERE id = ?", (line, song_id))
+            return song_entry(connection, song_id)
+
+    def keep(self, song_id: str, name: str, data: bytes) -> None:
+        """Keeps what was worked out from a song beside it, under a name of the program's own."""
+        _check_kept(name)
+        with self._catalogue.told(), self._spool() as spool:
+            _write(spool / name, [data])
+            with self._catalogue.writing() as connection:
+                folder = self._song_folder(song_entry(connection, song_id).id)
+                _move(spool / name, folder / "kept" / name)
+                size = _size(folder) + _size(folder / "kept")
+                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (size, song_id))
+
+    def kept(self, song_id: str, name: str) -> bytes | None:
+        _check_kept(name)
+        with self._catalogue.told(), suppress(FileNotFoundError):
+            return (self._song_folder(self.song(song_id).id) / "kept" / name).read_bytes()
+        return None
+
+    def kept_file(self, song_id: str, name: str) -> Path | None:
+        """Where it lies, for reading."""
+        _check_kept(name)
+        place = self._song_folder(self.song(song_id).id) / "kept" / name
+        return place if place.is_file() else None
+
+    def add_run(self, song_id: str, run: Run) -> RunEntry:
+        """Keeps a run of a song; one with the same settings that still loads stays in its place, since others may be reading it."""
+        with self._catalogue.told(), self._spool() as spool:
+            fresh = _save(run, spool / "run")
+            with self._catalogue.writing() as connection:
+                name = run_id(song_entry(connection, song_id).id, run.settings)
+                place = self._run_folder(song_id, name)
+                there = _whole(place)
+                values = _described(there or run) | {"id": name, "song_id": song_id, "label": _label(run.settings, name)}
+                connection.execute(ADD_RUN, {**values, "bytes": _size(place if there else fresh), "added": time.time()})
+                if there is None:
+                    with suppress(FileNotFoundError):
+                        place.rename(spool / "damaged")
+                    _move(fresh, place)
+                return run_entry(connection, name)
+
+    def run(self, run_id: str) -> Run:
+        return runs.load(self.place(run_id))
+
+    def run_entry(self, run_id: str) -> RunEntry:
+        with self._catalogue.reading() as connection:
+            return run_entry(connection, run_id)
+
+    def place(self, run_id: str) -> Path:
+        """The run's folder, for reading."""
+        entry = self.run_entry(run_id)
+        return self._run_folder(entry.song_id, entry.id)
+
+    def runs_of(self, song_id: str) -> list[RunEntry]:
+        """The newest first."""
+        with self._catalogue.reading() as connection:
+            song_entry(connection, song_id)
+            rows = connection.execute(RUNS + " AND song_id = ? ORDER BY runs.added DESC, runs.rowid DESC", (song_id,))
+            return [RunEntry(**row) for row in rows]
+
+    def find_run(self, song_id: str, settings: Settings) -> RunEntry | None:
+        with self._catalogue.reading() as connection:
+            row = connection.execute(RUNS + " AND runs.id = ?", (run_id(song_id, settings),)).fetchone()
+        return RunEntry(**row) if row else None
+
+    def delete_song(self, song_id: str) -> None:
+        """Hides a song and its runs until they are restored or purged; to delete what is gone is no error."""
+        with self._reserve(), self._catalogue.writing() as connection:
+            connection.execute("UPDATE songs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (time.time(), song_id))
+
+    def restore_song(self, song_id: str) -> SongEntry:
+        """Brings back a deleted song, with the runs that it had."""
+        with self._catalogue.writing() as connection:
+            connection.execute("UPDATE songs SET deleted_at = NULL WHERE id = ?", (song_id,))
+            return song_entry(connection, song_id)
+
+    def delete_run(self, run_id: str) -> None:
+        with self._reserve(), self._catalogue.writing() as connection:
+            connection.execute("UPDATE runs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (time.time(), run_id))
+
+    def restore_run(self, run_id: str) -> RunEntry:
+        with self._catalogue.writing() as connection:
+            connection.execute("UPDATE runs SET deleted_at = NULL WHERE id = ?", (run_id,))
+            return run_entry(connection, run_id)
+
+    def purge(self, older_than_seconds: float = UNDO_SECONDS) -> None:
+        """Gives up what was deleted so long ago: rows first, so that nothing half removed can be restored."""
+        before = time.time() - older_than_seconds
+        with self._reserve():
+            with self._catalogue.writing() as connection:
+                connection.execute("DELETE FROM runs WHERE deleted_at <= ?", (before,))
+                connection.execute("DELETE FROM songs WHERE deleted_at <= ?", (before,))
+            self.sweep()
+
+    def sweep(self, older_than_seconds: float = STALE_SECONDS) -> None:
+        """Removes the folders that no row knows, and unfinished files of that age; things that it did not make stay."""
+        with self._catalogue.told(), self._spool() as spool:
+            with self._catalogue.writing() as connection:  # nobody can be between moving files to their place and committing their row
+                songs = {row["id"] for row in connection.execute("SELECT id FROM songs")}
+                known = {row["id"] for row in connection.execute("SELECT id FROM runs")}
+                orphans = [folder for folder in self._folders("songs/*/runs/*") if folder.name not in known]
+                orphans += [folder for folder in self._folders("songs/*") if folder.name not in songs]
+                for number, folder in enumerate(orphans):
+                    folder.rename(spool / str(number))
+            for folder in self._temporary.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - folder.stat().st_mtime > older_than_seconds:
+                        shutil.rmtree(folder)
+
+    def disk_use(self) -> int:
+        """Bytes of all songs and runs, also of the deleted ones that can still be brought back."""
+        with self._catalogue.reading() as connection:
+            rows = connection.execute("SELECT sum(bytes) AS bytes FROM songs UNION ALL SELECT sum(bytes) FROM runs")
+            return sum(row["bytes"] or 0 for row in rows)
+
+    def _song_folder(self, song_id: str) -> Path:
+        return self.root / "songs" / song_id
+
+    def _run_folder(self, song_id: str, run_id: str) -> Path:
+        return self._song_folder(song_id) / "runs" / run_id
+
+    def _folders(self, pattern: str) -> list[Path]:
+        return [folder for folder in self.root.glob(pattern) if ID.fullmatch(folder.name)]
+
+    @contextmanager
+    def _reserve(self) -> Iterator[None]:
+        """Gives up the bytes held back for as long as a full disk must take a little; holds them back again as far as there is room."""
+        held = self.root / "reserve"
+        with suppress(OSError):
+            held.unlink()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                held.write_bytes(os.urandom(RESERVE))
+
+    @contextmanager
+    def _spool(self) -> Iterator[Path]:
+        """A folder of one's own on the library's disk, gone afterwards; what resists is left to `sweep`."""
+        folder = Path(tempfile.mkdtemp(dir=self._temporary))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line(text: str) -> str:
+    """A stranger's text as one line that a catalogue and a page can take."""
+    return " ".join("".join(" " if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text).split())
+
+
+def _short(text: str | None) -> str:
+    line = _line(text or "")
+    return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE - 1] + "…"
+
+
+def _folded(text: str) -> str:
+    """Text as it is compared: one case, one way to write an accent."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO | bytes) -> Iterator[BinaryIO]:
+    if isinstance(source, Path):
+        try:
+            if not source.is_file():  # to open a pipe could wait for ever
+                raise LibraryError(f"there is no file {source}; choose a sound file")
+            file = source.open("rb")
+        except OSError as error:
+            raise LibraryError(f"{str(source)[:80]!r} cannot be opened ({error.strerror}); choose another file") from error
+        with file:
+            yield file
+    else:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        if stream.seekable():
+            stream.seek(0)  # who hands it over may have read it before
+        yield stream
+
+
+def _blocks(stream: BinaryIO, name: str, limits: AudioLimits) -> Iterator[bytes]:
+    size = 0
+    while block := stream.read(1 << 20):
+        size += len(block)
+        if size > limits.bytes:
+            raise LibraryError(f"{name} has more than {limits.bytes / 1e6:,.0f} MB, the most that can be kept: cut or compress it")
+        yield block
+
+
+def _write(file: Path, blocks: Iterable[bytes]) -> str:
+    """Writes a new file down to the disk; gives its sha256."""
+    digest = hashlib.sha256()
+    with file.open("xb") as opened:
+        for block in blocks:
+            digest.update(block)
+            opened.write(block)
+        opened.flush()
+        os.fsync(opened.fileno())
+    return digest.hexdigest()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Puts a file or folder in its place, for good."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened
+        for folder in (target.parent, target.parent.parent):
+            number = os.open(folder, os.O_DIRECTORY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+
+
+def _probe(file: Path, name: str, limits: AudioLimits) -> tuple[audio.Probe, str]:
+    """What a file is, and the suffix of its kind; a refusal calls it by the name that people know."""
+    try:
+        probe = audio.probe(file, limits)
+    except audio.AudioError as error:
+        raise audio.AudioError(str(error).replace(file.name, name)) from error
+    kind = probe.format.split()[0]
+    if kind not in SUFFIXES:
+        raise audio.AudioError(f"{name} is of a kind that is not kept ({probe.format}); {audio.CHOICE}")
+    return probe, SUFFIXES[kind]
+
+
+def _check_kept(name: str) -> None:
+    if not KEPT_NAME.fullmatch(name):
+        raise LibraryError(f"{name[:80]!r} is no name for a kept file; use small letters, digits, '-', '_' and one ending")
+
+
+def _save(run: Run, folder: Path) -> Path:
+    try:
+        return runs.save(run, folder)
+    except RunError as error:
+        if isinstance(error.__cause__, OSError):  # said of the library, not of a folder that nobody knows
+            raise error.__cause__ from None
+        raise
+
+
+def _whole(folder: Path) -> Run | None:
+    try:
+        return runs.load(folder)
+    except TrajectoryError:
+        return None
+
+
+def _described(run: Run) -> dict[str, Any]:
+    settings = run.settings
+    return {
+        "preset": settings.preset,
+        "window_seconds": settings.window.seconds,
+        "dims": settings.model.dims,
+        "scale": settings.spectrogram.scale,
+        "points": len(run.trajectory.points),
+        "trained_seconds": run.training.seconds,
+    }
+
+
+def _label(settings: Settings, run_id: str) -> str:
+    """What people choose by; where that is not all that sets the run apart, the beginning of its id too."""
+    section, scale, dims = settings.section, settings.spectrogram.scale, settings.model.dims
+    parts = [settings.preset, f"{settings.window.seconds:g} s", scale, f"{dims}D"]
+    if section != WHOLE:
+        parts.append(f"{audio.clock(section.start)} to {audio.clock(section.stop) if section.stop else 'the end'}")
+    if settings.preset not in PRESETS or settings.fingerprint() != _plain(settings).fingerprint():
+        parts.append(run_id[:4])
+    return " · ".join(parts)
+
+
+def _plain(settings: Settings) -> Settings:
+    """The settings that differ from their preset's in nothing that a label says."""
+    return preset(
+        settings.preset,
+        section=settings.section,
+        spectrogram=SpectrogramSettings(scale=settings.spectrogram.scale),
+        window=settings.window,
+        model=ModelSettings(dims=settings.model.dims),
+    )
