@@ -318,15 +318,16 @@ class Smap:
                 both = np.concatenate([seen, library.points[moments + 1] - library.points[moments]], axis=1)
                 products = (seen[:, :, None] * both[:, None]).reshape(len(both), -1)
                 for theta in self.thetas:
-                    yield _Smap(Smap(memories=(memory,), thetas=(theta,)), moments, both, products, memory, theta)
+                    settled = Smap(memories=(memory,), thetas=(theta,))
+                    yield _Smap(settled, moments, seen, np.concatenate([both, products], axis=1), memory, theta)
 
 
 @dataclass(frozen=True)
 class _Smap:
     method: Smap
     moments: Indices
-    both: Reals  # (moments, width + dims): what was seen, and the step that followed
-    products: Reals  # (moments, width * (width + dims))
+    seen: Reals  # (moments, width)
+    sums: Reals  # (moments, width + dims + width * (width + dims)): what was seen and the step that followed, and their products
     memory: Memory
     theta: float
 
@@ -334,27 +335,31 @@ class _Smap:
     def history(self) -> int:
         return self.memory.reach + 1
 
-    @property
-    def width(self) -> int:
-        return self.products.shape[1] // self.both.shape[1]
-
     def rollout(self, histories: Reals, steps: int, *, hidden: NDArray[np.bool_] | None = None) -> Reals:
-        paths = histories[:, -self.history :]
-        for _ in range(steps):
-            here = np.clip(paths[:, -1] + self._step(self.memory.now(paths), hidden), -1, 2)  # a linear map knows no bounds
-            paths = np.concatenate([paths, here[:, None]], axis=1)
+        starts, _, dims = histories.shape
+        paths = np.empty((starts, self.history + steps, dims))
+        paths[:, : self.history] = histories[:, -self.history :]
+        for step in range(steps):
+            at = self.history + step
+            now = paths[:, step : at : self.memory.lag].reshape(starts, -1)
+            here = paths[:, at - 1] + self._step(now, hidden)
+            paths[:, at] = np.minimum(np.maximum(here, -1), 2)  # a linear map knows no bounds
         return paths[:, self.history :]
 
     def _step(self, now: Reals, hidden: NDArray[np.bool_] | None) -> Reals:
-        distances = cdist(now, self.both[:, : self.width])
-        weights = np.exp(-self.theta * (distances - distances.min(axis=1, keepdims=True)) / distances.mean(axis=1, keepdims=True))
+        width, dims = self.seen.shape[1], now.shape[1] // self.memory.count
+        distances = cdist(now, self.seen)
+        nearest = distances.min(axis=1, keepdims=True)
+        weights = np.exp((nearest - distances) * (self.theta * len(self.seen) / distances.sum(axis=1, keepdims=True)))
         if hidden is not None:
             weights[hidden] = 0
-        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-        mean, width = weights @ self.both, self.width
-        spread = (weights @ self.products).reshape(len(now), width, -1) - mean[:, :width, None] * mean[:, None]
-        ridge = 1e-7 * np.trace(spread[:, :, :width], axis1=1, axis2=2)[:, None, None] + 1e-14
-        slopes = np.linalg.solve(spread[:, :, :width] + ridge * np.eye(width), spread[:, :, width:])
+        sums = weights @ self.sums
+        sums /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+        mean = sums[:, : width + dims]
+        spread = sums[:, width + dims :].reshape(len(now), width, -1) - mean[:, :width, None] * mean[:, None]
+        square = spread[:, :, :width]
+        np.einsum("nii->ni", square)[:] += 1e-7 * np.einsum("nii->n", square)[:, None] + 1e-14  # a view of the diagonals
+        slopes = np.linalg.solve(square, spread[:, :, width:])
         return mean[:, width:] + ((now - mean[:, :width])[:, None] @ slopes)[:, 0]
 
 
