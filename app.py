@@ -1,8 +1,21 @@
-"""The app's front door."""
+"""The app's front door: `streamlit run app.py` imports it for the server, then runs it at every visit for its pages."""
 
 import streamlit as st
 
-st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
-st.title("See the shape of music")
-st.write("A small network, trained on one song alone, turns it into a path through space. For now it runs from the command line:")
-st.code("python -m trajectory embed assets/songs/03_rock_drums_sample.ogg --out runs/rock", language="bash")
+from trajectory.ui import services
+
+if __name__ == "__main__":
+    st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
+    st.html("assets/app.css")
+    st.navigation(
+        [
+            st.Page("pages/listen.py", title="Listen", icon=":material/headphones:", default=True),
+            st.Page("pages/explore.py", title="Explore", icon=":material/explore:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
+            st.Page("pages/forecast.py", title="Forecast", icon=":material/timeline:"),
+            st.Page("pages/library.py", title="Library", icon=":material/library_music:"),
+        ],
+        position="top",
+    ).run()
+else:
+    app = st.App(__file__, lifespan=services.lifespan, routes=services.ROUTES)

@@ -1,0 +1,20 @@
+"""Compare: two runs of one song, side by side."""
+
+import streamlit as st
+
+from trajectory.jobs import Job
+from trajectory.ui import comparing, exploring, place
+
+song, entry = place.song_and_run()
+second = comparing.other(song, entry)
+comparing.chooser(song, entry, second)
+run = exploring.loaded(entry)
+if isinstance(second, Job):
+    comparing.waiting(song, second)
+else:
+    other = exploring.loaded(second)
+    comparing.stage(song, run, other, (entry.label, second.label))
+    comparing.measured((entry, second), (run, other))
+comparing.advanced(run)
+with st.expander("What am I looking at?", icon=":material/help:"):
+    st.markdown(comparing.ABOUT)

@@ -1,0 +1,13 @@
+"""Forecast: where the path goes next, and how fast forecasts part from the truth."""
+
+import streamlit as st
+
+from trajectory.ui import exploring, foretelling, place
+
+song, entry = place.song_and_run()
+run = exploring.loaded(entry)
+question = foretelling.chooser(run)
+foretelling.stage(song, entry, run, question)
+foretelling.divergence(song, entry)
+with st.expander("What am I looking at?", icon=":material/help:"):
+    st.markdown(foretelling.ABOUT)

@@ -1,0 +1,248 @@
+"""Every page as a visitor's session sees it, with real workers behind it."""
+
+import io
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.songs import ROOT
+from trajectory.library import Library
+from trajectory.settings import TrainingSettings, preset
+from trajectory.ui import services
+
+PAGES = ("explore", "compare", "forecast")
+SAMPLE = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
+pytestmark = pytest.mark.xdist_group("app")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAJECTORY_HOME", str(folder))
+        services.library.forget()
+        services.jobs.forget()
+        yield folder
+        services.jobs().close()
+        services.jobs.forget()
+        services.library.forget()
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    for job in services.jobs().active():
+        job.cancel()
+    for song in services.library().songs():
+        services.library().delete_song(song.id)
+    services.library().purge(0)
+
+
+def visit(page: str = "", **query: str) -> AppTest:
+    """Opens a page by its link."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    if page:
+        app.run()  # the first page, which knows nothing of the link yet
+        app.switch_page(f"pages/{page}.py")
+    app.query_params.update(query)
+    return app.run()
+
+
+def kept_song(*names: str) -> str:
+    """A song in the library with quickly trained runs; its id."""
+    library: Library = services.library()
+    song = library.add_song(SAMPLE, name="loop.ogg")
+    for name in names:
+        settings = preset(name, training=TrainingSettings(steps=8))
+        from trajectory import pipeline
+
+        library.add_run(song.id, pipeline.fit(SAMPLE, settings))
+    return song.id
+
+
+def until(app: AppTest, words: str, *, seconds: float = 60) -> AppTest:
+    """Looks again, as the page itself does, until it says so."""
+    end = time.monotonic() + seconds
+    while words not in said(app):
+        assert time.monotonic() < end, said(app)
+        time.sleep(0.3)
+        app.run()
+    return app
+
+
+def said(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error)
+    tables = "".join(each.value.to_string() for each in app.table)
+    return "\n".join([*(str(each.value) for kind in kinds for each in kind), tables, str(app.main)])
+
+
+def sound(seconds: float) -> bytes:
+    kept = io.BytesIO()
+    with wave.open(kept, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes((8_000 * np.sin(np.arange(int(44_100 * seconds)) / 20)).astype(np.int16).tobytes())
+    return kept.getvalue()
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_without_a_song_says_where_to_get_one(page: str) -> None:
+    app = visit(page)
+    assert not app.exception
+    assert "There is no song yet" in said(app)
+
+
+def test_the_library_without_a_song_says_where_to_get_one() -> None:
+    assert "There is no song yet" in said(visit("library"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_with_a_run_draws_it(page: str) -> None:
+    song = kept_song("conditioned", "pure")
+    app = visit(page, song=song)
+    assert not app.exception
+    assert not app.error
+    assert f"UnknownElement(key='{page}')" in str(app.main)  # the player
+    assert app.query_params["song"] == song
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_song_without_a_run_sends_its_visitor_to_listen(page: str) -> None:
+    assert "Nothing is trained on this song yet" in said(visit(page, song=kept_song()))
+
+
+def test_a_sample_is_previewed_trained_and_kept() -> None:
+    app = press(visit(), "Cc0 loop 120bpm")
+    assert not app.exception
+    assert "UnknownElement(key='listen')" in str(app.main)
+    until(app, "PageLink")
+    (song,) = services.library().songs()
+    end = time.monotonic() + 60
+    while len(services.library().runs_of(song.id)) < 2 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert {run.preset for run in services.library().runs_of(song.id)} == {"conditioned", "pure"}
+    assert not app.error
+
+
+def test_an_upload_is_kept_and_its_place_is_emptied() -> None:
+    app = visit()
+    app.file_uploader[0].set_value(("a song.ogg", SAMPLE.read_bytes(), "audio/ogg")).run()
+    (song,) = services.library().songs()
+    assert song.name == "a song.ogg"
+    assert app.file_uploader[0].value is None
+    assert app.query_params["song"] == song.id
+
+
+def test_a_bad_upload_shows_its_sentence_and_leaves_no_trace() -> None:
+    app = visit()
+    app.file_uploader[0].set_value(("a song.mp3", b"no music at all" * 100, "audio/mpeg")).run()
+    assert [error.value for error in app.error] != []
+    assert "a song.mp3" in app.error[0].value
+    assert not services.library().songs()
+    assert services.library().disk_use() == 0
+
+
+def test_a_song_that_cannot_be_trained_says_why_and_can_be_tried_again() -> None:
+    song = services.library().add_song(sound(0.6), name="blip.wav")
+    app = until(visit(song=song.id), "Try again")
+    assert any("are needed" in error.value for error in app.error), said(app)
+    assert not app.exception
+    press(app, "Try again")
+    assert not app.exception
+
+
+def test_a_link_to_what_was_deleted_says_so() -> None:
+    song = kept_song("conditioned")
+    (run,) = services.library().runs_of(song)
+    services.library().delete_song(song)
+    app = visit("explore", song=song, run=run.id)
+    assert not app.exception
+    assert "no longer in the library" in said(app)
+
+
+def test_a_link_opens_the_moment_and_loop_that_it_names() -> None:
+    song = kept_song("conditioned")
+    app = visit("explore", song=song, t="3.50", loop="2.00,4.00")
+    assert (app.query_params["t"], app.query_params["loop"]) == ("3.50", "2.00,4.00")
+
+
+@pytest.mark.parametrize("bad", ["nan", "1,2,3", "<script>", "9e999", ""])
+def test_a_link_with_nonsense_opens_all_the_same(bad: str) -> None:
+    app = visit("explore", song=kept_song("conditioned"), t=bad, loop=bad, camera=bad, run=bad)
+    assert not app.exception
+
+
+def test_the_missing_model_is_trained_on_demand() -> None:
+    song = kept_song("conditioned")
+    app = until(visit("compare", song=song), "UnknownElement(key='compare')")
+    assert {run.preset for run in services.library().runs_of(song)} == {"conditioned", "pure"}
+    until(app, "distance to the truth after 1, 10 and 29 steps")
+    assert not app.error
+
+
+def test_another_model_is_trained_from_its_own_settings() -> None:
+    song = kept_song("conditioned", "pure")
+    app = visit("compare", song=song)
+    next(each for each in app.selectbox if each.label == "Preset").set_value("conditioned")
+    next(each for each in app.number_input if each.label.startswith("Steps")).set_value(5)
+    next(each for each in app.number_input if each.label.startswith("alpha")).set_value(0.0)
+    press(app, "Train and put it on the right")
+    until(app, "UnknownElement(key='compare')")
+    losses = [services.library().run(run.id).settings.loss for run in services.library().runs_of(song)]
+    assert len(losses) == 3
+    assert any(loss.forecast == 0 for loss in losses)
+
+
+def test_settings_that_make_no_sense_are_refused_in_the_page() -> None:
+    app = visit("compare", song=kept_song("conditioned", "pure"))
+    next(each for each in app.text_input if each.label.startswith("Horizons")).set_value("one,two")
+    press(app, "Train and put it on the right")
+    assert any("are no horizons" in error.value for error in app.error)
+
+
+def test_forecasts_are_made_judged_and_put_into_words() -> None:
+    app = visit("forecast", song=kept_song("conditioned"))
+    until(app, "stays nearest to the truth")
+    until(app, "Html()")  # the legend with each method's distance
+    assert "Protocol past-only" in said(app)
+    assert not app.error
+
+
+def test_a_song_is_renamed_deleted_and_brought_back() -> None:
+    song = kept_song("conditioned")
+    app = visit("library")
+    next(each for each in app.text_input if each.key == f"title-{song}").set_value("A better name").run()
+    press(app, "Rename")
+    assert "A better name" in said(app)
+    press(app, "Delete the song and its runs")
+    assert not services.library().songs()
+    press(app, "Undo")
+    assert [each.title for each in services.library().songs()] == ["A better name"]
+    assert not app.exception
+
+
+def test_two_tabs_may_delete_the_same_song() -> None:
+    kept_song("conditioned")
+    one, other = visit("library"), visit("library")
+    for tab in (one, other):
+        press(tab, "Delete the song and its runs")
+        assert not tab.exception
+    assert not services.library().songs()
+
+
+def test_a_strangers_words_are_shown_as_words() -> None:
+    song = services.library().add_song(SAMPLE, name="loop.ogg")
+    services.library().rename(song.id, "[click](javascript:alert(1)) <b>**bold**</b> :red[x]")
+    app = visit("library")
+    (title,) = [each.value for each in app.markdown if "click" in each.value]
+    assert "](" not in title.replace("\\]\\(", "")
+    assert "<b>" not in title

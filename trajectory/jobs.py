@@ -1,0 +1,402 @@
+"""Work handed to Dask workers: submit, follow, cancel. The app's side, which neither decodes nor trains nor imports torch.
+
+A thread of its own keeps the workers and talks to them; what a Job says may be read from any other. Trainings wait here and not
+with Dask, where only as many are as can run: so a place in the queue is exact, and owners take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajectory import workers
+from trajectory.errors import TrajectoryError
+from trajectory.records import Floats
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Kind = Literal["training", "quick"]
+
+LOG = logging.getLogger(__name__)
+FINISHED_KEPT = 64  # jobs that can still be found after their end
+LOOK_SECONDS = 0.1  # between two looks at whether the workers are still there
+COUNT_SECONDS = 0.5  # between two counts of them
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
+PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the workers are tried again, by failures in a row
+
+CLIENT = {  # a song travels inside its task, so that a worker that takes over has it too
+    "distributed.admin.large-graph-warning-threshold": "1 TiB",
+    "distributed.diagnostics.computations.nframes": 0,
+}
+
+UNEXPECTED = "something went wrong in the worker; the log has it"
+NOT_KEPT = "something went wrong in keeping the result; the log has it"
+KILLED = "the worker was ended again and again in the middle of this, perhaps for want of memory; choose a shorter section of the song"
+LOST = "the workers stopped, and this work with them; start it again"
+CLOSED = "the app was closed before this was done; start it again"
+NO_WORKERS = "the workers cannot be had (the log has the reason); try again in a moment"
+
+
+class JobError(TrajectoryError):
+    """Workers that cannot be had."""
+
+
+class Job:
+    """One piece of work, which any number of sessions may follow. `version` rises with every change."""
+
+    def __init__(
+        self, jobs: Jobs, *, key: str, kind: Kind, owner: str, call: tuple[Any, ...], done: Callable[[Any], object] | None
+    ) -> None:
+        self.key, self.kind, self.owner = key, kind, owner
+        self.state: State = "waiting"
+        self.version = 0
+        self.progress: dict[str, Any] | None = None  # step, steps, losses, seconds_left
+        self.losses: list[dict[str, float]] = []  # one for each step so far, with its `step`
+        self.snapshot: tuple[Floats, NDArray[np.float64]] | None = None  # the path as it forms: points and their times
+        self.error: str | None = None
+        self.result: Any = None
+        self._jobs, self._call, self._done = jobs, call, done
+        self._sent: str | None = None  # the name under which Dask has it
+        self._arrived = False  # the result is here and being kept: too late to cancel
+        self._ending = threading.Event()
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def place(self) -> int | None:
+        """1 for the training that begins next; None for a job that does not wait in the queue."""
+        return self._jobs.place(self)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the job ended within so many seconds."""
+        return self._ending.wait(timeout)
+
+    def cancel(self) -> None:
+        """Ends the job here at once, and in the worker at its next report."""
+        self._jobs.cancel(self)
+
+    def _follow(self, message: dict[str, Any]) -> None:
+        """Takes what workers.Report sent. A job can begin twice: when its worker dies, another one starts over."""
+        self.version += 1
+        if "began" in message:
+            self.state, self.progress, self.losses, self.snapshot = "running", None, [], None
+            return
+        self.progress = message["progress"]
+        self.losses.extend(message["losses"])
+        if "points" in message:
+            times = np.frombuffer(message["times"], np.float64)
+            self.snapshot = np.frombuffer(message["points"], np.float32).reshape(len(times), -1), times
+
+    def _end(self, state: State, *, error: str | None = None, result: Any = None) -> None:
+        self.error, self.result, self.state = error, result, state
+        self._call, self._done = (), None  # the song's bytes need not stay
+        self.version += 1
+        self._ending.set()
+
+
+def fair_order(trainings: Iterable[Job]) -> list[Job]:
+    """Those not with Dask yet, by how many of their owner's came before: everyone's first, then everyone's second."""
+    ahead: dict[str, int] = {}
+    ranked: list[tuple[int, Job]] = []
+    for job in trainings:
+        rank = ahead[job.owner] = ahead.get(job.owner, -1) + 1
+        ranked.append((rank, job))
+    return [job for _, job in sorted(ranked, key=lambda pair: pair[0]) if job._sent is None]
+
+
+class Jobs:
+    """The queue, and the workers behind it."""
+
+    def __init__(self, *, address: str | None, workers: int | None, memory_bytes: int | None) -> None:
+        self._link = _Link(self, address=address, workers=workers, memory_bytes=memory_bytes)
+        self.lock = threading.RLock()
+        self._jobs: dict[str, Job] = {}  # by key, in the order in which they came
+        self._closed = False
+        self.problem: str | None = None  # a sentence, while the workers cannot be had
+
+    @classmethod
+    def start(cls, *, address: str | None = None, workers: int | None = None, memory_bytes: int | None = None) -> Self:
+        """Returns at once: workers come up in the background, or somebody else's are reached by their scheduler's address."""
+        jobs = cls(address=address, workers=workers, memory_bytes=memory_bytes)
+        jobs._link.thread.start()
+        atexit.register(jobs.close)
+        return jobs
+
+    def submit(
+        self,
+        task: Callable[..., Any],
+        *arguments: Any,
+        key: str,
+        kind: Kind = "training",
+        owner: str = "",
+        done: Callable[[Any], object] | None = None,
+    ) -> Job:
+        """Asks for `task(report, *arguments)`, or joins the job that already has this key.
+
+        `done` takes the result here, in the app, before the job says that it is done; where it refuses, the job failed.
+        """
+        with self.lock:
+            job = self._jobs.get(key)
+            if job is not None and job.state not in ("failed", "cancelled"):
+                return job
+            self._jobs.pop(key, None)  # a new one stands last
+            job = self._jobs[key] = Job(self, key=key, kind=kind, owner=owner, call=(task, arguments), done=done)
+            problem = CLOSED if self._closed else self.problem
+            if problem is not None:
+                job._end("failed", error=problem)
+            for old in [other.key for other in self._jobs.values() if other.ended][:-FINISHED_KEPT]:
+                del self._jobs[old]
+            self._queue_moved()
+        return job
+
+    def find(self, key: str) -> Job | None:
+        """The job of this key, under way or ended not long ago."""
+        with self.lock:
+            return self._jobs.get(key)
+
+    def forget(self, key: str) -> None:
+        """Lets what a job made be made anew, as after it was deleted."""
+        with self.lock:
+            job = self._jobs.get(key)
+            if job is not None and job.ended:
+                del self._jobs[key]
+
+    def place(self, job: Job) -> int | None:
+        with self.lock:
+            if job.state != "waiting" or job.kind != "training":
+                return None
+            trainings = self.active("training")
+            begins_next = [other for other in trainings if other._sent is not None and other.state == "waiting"]
+            return (begins_next + fair_order(trainings)).index(job) + 1
+
+    def cancel(self, job: Job) -> None:
+        with self.lock:
+            if not (job.ended or job._arrived):
+                self.end(job, "cancelled")
+
+    def health(self) -> dict[str, Any]:
+        """For the health page. A worker is warm once it has practised a training."""
+        states = [job.state for job in self.active()]
+        about = {"ready": self._link.workers > 0, "workers": self._link.workers, "warm": self._link.warm}
+        return about | {"running": states.count("running"), "waiting": states.count("waiting"), "problem": self.problem}
+
+    def close(self) -> None:
+        """Ends all jobs, and the workers that were started for them."""
+        self._closed = True
+        self.fail_all(CLOSED)
+        self._link.close()
+        atexit.unregister(self.close)
+
+    def active(self, *kinds: Kind) -> list[Job]:
+        with self.lock:
+            return [job for job in self._jobs.values() if not job.ended and job.kind in (kinds or ("training", "quick"))]
+
+    def follow(self, job: Job, message: dict[str, Any]) -> None:
+        with self.lock:
+            if not job.ended:
+                job._follow(message)
+                if "began" in message:
+                    self._queue_moved()
+
+    def end(self, job: Job, state: State, *, error: str | None = None, result: Any = None) -> None:
+        with self.lock:
+            if not job.ended:
+                job._end(state, error=error, result=result)
+                self._link.let_go(job)
+                self._queue_moved()
+
+    def fail_all(self, sentence: str) -> None:
+        for job in self.active():
+            if not job._arrived:
+                self.end(job, "failed", error=sentence)
+
+    def _queue_moved(self) -> None:
+        for job in self.active("training"):
+            job.version += job.state == "waiting"  # its place may have changed
+        self._link.look()
+
+
+class _Link:
+    """What runs in the thread: reaches the workers, hands jobs over, hears of them, and begins again when the workers are lost."""
+
+    def __init__(self, jobs: Jobs, *, address: str | None, workers: int | None, memory_bytes: int | None) -> None:
+        self.jobs, self.address = jobs, address
+        self.options = [*(["--workers", str(workers)] if workers else []), *(["--memory", str(memory_bytes)] if memory_bytes else [])]
+        self.thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self.workers = self.warm = 0
+        self._offered = 0  # workers' resources for trainings
+        self._topic = f"trajectory-{uuid.uuid4().hex}"
+        self._following: dict[str, tuple[Job, asyncio.Task[None]]] = {}  # by the name under which Dask has the job
+        self._wake = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._serving: asyncio.Task[None] | None = None
+
+    def look(self) -> None:
+        self._soon(self._wake.set)
+
+    def let_go(self, job: Job) -> None:
+        """Ends the following, and so Dask's interest in the job: its worker notices at the next report."""
+        following = self._following.get(job._sent or "")
+        if following is not None and not job._arrived:
+            self._soon(following[1].cancel)
+
+    def close(self) -> None:
+        self._soon(lambda: self._serving and self._serving.cancel())
+        if self.thread.is_alive() and self.thread is not threading.current_thread():
+            self.thread.join(CLOSE_SECONDS)
+
+    def _soon(self, function: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing is left to be told
+            self._loop.call_soon_threadsafe(function)
+
+    def _run(self) -> None:
+        self._serving = self._loop.create_task(self._serve())
+        with contextlib.suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._serving)
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._connected() as client:
+                    failures, self.jobs.problem = 0, None
+                    await self._work(client)
+            except TrajectoryError as error:
+                failures += 1
+                self._say(str(error))
+            except Exception:
+                LOG.exception("the jobs lost their workers")
+                failures += 1
+                self._say(NO_WORKERS)
+            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+
+    def _say(self, problem: str) -> None:
+        if problem != self.jobs.problem:
+            LOG.warning("%s", problem)
+        self.jobs.problem = problem
+        self.jobs.fail_all(problem)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Client]:
+        import dask
+        from distributed import Client
+
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(dask.config.set(CLIENT))
+            address = self.address or await stack.enter_async_context(workers.launched(self.options))
+            try:
+                client = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name="trajectory")
+                stack.push_async_callback(client.close, timeout=1)  # also where it is cancelled before it is connected
+                await client
+                client.subscribe_topic(self._topic, self._hear)
+                await client.register_worker_callbacks(workers.warm)
+            except ImportError as error:
+                raise JobError(f"the workers at {address} cannot import this app; start them with its folder in PYTHONPATH") from error
+            except (OSError, ValueError) as error:
+                raise JobError(f"the workers at {address} cannot be reached; start them there, or mend the address") from error
+            yield client
+
+    async def _work(self, client: Client) -> None:
+        counted = -COUNT_SECONDS
+        try:
+            while client.status == "running":
+                if time.monotonic() >= counted + COUNT_SECONDS:
+                    await self._count(client)
+                    counted = time.monotonic()
+                self._wake.clear()
+                self._hand_over(client)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):  # wait_for of 3.11 can swallow the cancelling that ends the thread
+                        await self._wake.wait()
+        except OSError:
+            LOG.info("the scheduler does not answer", exc_info=True)
+        finally:
+            self.workers = self.warm = self._offered = 0
+            self.jobs.fail_all(LOST)
+            await asyncio.gather(*[task for _, task in self._following.values()], return_exceptions=True)
+
+    async def _count(self, client: Client) -> None:
+        if client.scheduler is None:
+            raise OSError("the client is closed")
+        found = (await client.scheduler.identity())["workers"].values()
+        self.workers = len(found)
+        self.warm = sum(worker["metrics"].get(workers.WARM, 0) for worker in found)
+        self._offered = int(sum(worker["resources"].get(workers.TRAINING, 0) for worker in found))
+
+    def _hand_over(self, client: Client) -> None:
+        with self.jobs.lock:
+            trainings = self.jobs.active("training")
+            free = (self._offered or self.workers) - sum(job._sent is not None for job in trainings)
+            quick = [job for job in self.jobs.active("quick") if job._sent is None]
+            for job in [*quick, *fair_order(trainings)[: max(0, free)]]:
+                self._send(client, job)
+
+    def _send(self, client: Client, job: Job) -> None:
+        name = job._sent = f"{job.kind}-{uuid.uuid4().hex}"
+        task = asyncio.create_task(self._follow(client, job, name))
+        self._following[name] = job, task
+        task.add_done_callback(lambda _: self._following.pop(name))
+
+    async def _follow(self, client: Client, job: Job, name: str) -> None:
+        from distributed import KilledWorker
+
+        training = job.kind == "training"
+        needs = {workers.TRAINING: 1} if training and self._offered else None  # other people's workers may not offer it
+        future = None
+        try:
+            future = client.submit(
+                *(workers.work, *job._call, self._topic), key=name, pure=False, resources=needs, priority=0 if training else 10
+            )
+            await self._keep(job, await future)
+        except CancelledError:  # Dask's own: the scheduler is gone, or forgot it
+            self.jobs.end(job, "failed", error=LOST)
+        except KilledWorker:
+            self.jobs.end(job, "failed", error=KILLED)
+        except Exception:
+            LOG.exception("job %s", job.key)
+            self.jobs.end(job, "failed", error=UNEXPECTED)
+        finally:
+            if future is not None:
+                future.release()
+
+    async def _keep(self, job: Job, outcome: workers.Outcome) -> None:
+        with self.jobs.lock:
+            if job.ended:
+                return
+            job._arrived = True
+        error = outcome.refusal
+        if outcome.traceback is not None:
+            LOG.error("job %s\n%s", job.key, outcome.traceback)
+            error = UNEXPECTED
+        elif error is None and job._done is not None:
+            try:
+                await asyncio.to_thread(job._done, outcome.result)
+            except TrajectoryError as refusal:
+                error = str(refusal)
+            except Exception:
+                LOG.exception("job %s could not be kept", job.key)
+                error = NOT_KEPT
+        self.jobs.end(job, "failed" if error else "done", error=error, result=None if error else outcome.result)
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        if message["key"] in self._following:
+            self.jobs.follow(self._following[message["key"]][0], message)

@@ -1,0 +1,117 @@
+"""How a song comes in: a file that is dropped, a sample that ships with the app, and the part of a long one that is wanted."""
+
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from trajectory.catalogue import SongEntry
+from trajectory.colouring import clock
+from trajectory.errors import TrajectoryError
+from trajectory.settings import WHOLE, AudioLimits, SectionSettings
+from trajectory.ui import place, work
+from trajectory.ui.services import library
+
+LIMITS = AudioLimits()
+ENDINGS = ["wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "mp4", "aac", "aif", "aiff", "caf", "w64", "webm", "mka"]
+LONG = 90.0  # seconds after which a part can be chosen
+DEFAULT_PART = 300.0  # seconds of a song that is too long to be used whole
+
+ABOUT = """
+Every point is **half a second of sound**, placed in space by a small neural network that was trained on this song alone. The network had
+to draw each half second again from its three numbers, so moments that sound alike lie close together. As the song plays, the point
+moves: **music that repeats draws loops**, a new part moves to another region, silence rests.
+
+The *conditioned* network was also asked to make its next step predictable, which smooths the path; the *pure* one was not.
+"""
+
+
+def welcome() -> None:
+    """What a first visitor reads."""
+    st.title("See the shape of music")
+    st.markdown(
+        "Drop a song. A small neural network, trained on it alone, turns it into a path through space, and you hear it along the way."
+    )
+
+
+def chooser(samples: Path, *, open_wide: bool) -> None:
+    """A place to drop a file, and the samples one click away."""
+    with st.expander("Another song", icon=":material/library_music:", expanded=open_wide) if not open_wide else st.container():
+        problem = st.session_state.pop("refused", None)
+        count = st.session_state.setdefault("uploads", 0)
+        st.file_uploader(
+            f"Drop a song (up to {LIMITS.bytes // 10**6} MB; of more than {LIMITS.seconds / 60:.0f} minutes you choose a part)",
+            type=ENDINGS,
+            key=f"upload-{count}",
+            on_change=_take_upload,
+        )
+        if problem:
+            st.error(problem, icon=":material/error:")
+        st.caption("or take one of these")
+        with st.container(horizontal=True):
+            for sample in sorted(samples.glob("*.*")):
+                if sample.suffix.lstrip(".") in ENDINGS:
+                    st.button(_spoken(sample), key=sample.name, icon=":material/play_circle:", on_click=_take_sample, args=(sample,))
+    with st.expander("What am I looking at?", icon=":material/help:"):
+        st.markdown(ABOUT)
+
+
+def _spoken(sample: Path) -> str:
+    return " ".join(part for part in sample.stem.split("_") if not part.isdigit() and part != "sample").capitalize()
+
+
+def _take_upload() -> None:
+    """Keeps the file, chooses it, and empties the place it was dropped on: the app need not hold it in memory."""
+    count = st.session_state["uploads"]
+    dropped = st.session_state.get(f"upload-{count}")
+    if dropped is not None:
+        st.session_state["uploads"] = count + 1
+        _add(dropped, dropped.name)
+
+
+def _take_sample(sample: Path) -> None:
+    _add(sample, sample.name)
+
+
+def _add(source: Path, name: str) -> None:
+    try:
+        place.choose(library().add_song(source, name=name).id)
+    except TrajectoryError as error:
+        st.session_state["refused"] = str(error)
+
+
+def section(song: SongEntry) -> SectionSettings:
+    """The part of the song that is used: all of it, unless it is long and somebody says otherwise."""
+    st.subheader(place.title(song), anchor=False)
+    if song.seconds is None or song.seconds <= LONG:
+        return WHOLE
+    too_long = song.seconds > LIMITS.seconds
+    usual = (0.0, DEFAULT_PART if too_long else float(song.seconds))
+    with st.expander(f"Use a part of its {clock(song.seconds)}", icon=":material/content_cut:", expanded=too_long):
+        if too_long:
+            st.caption(f"A song of more than {LIMITS.seconds / 60:.0f} minutes is used in parts.")
+        else:
+            _waveform(song)
+        with st.form(f"part-{song.id}", border=False):
+            low, high = st.slider("From and to (seconds)", 0.0, float(song.seconds), usual, step=0.5, key=f"part-slider-{song.id}")
+            st.form_submit_button("Use this part")
+    if high - low < 5 or high - low > LIMITS.seconds:
+        st.warning(f"A part lasts from 5 s to {LIMITS.seconds / 60:.0f} minutes; this one {clock(high - low)}.")
+        st.stop()
+    return WHOLE if (low, high) == (0.0, song.seconds) else SectionSettings(start=low, stop=high)
+
+
+def _waveform(song: SongEntry) -> None:
+    try:
+        heard = work.heard(song, WHOLE)
+    except TrajectoryError as error:
+        st.caption(str(error))
+        return
+    low, high = heard.waveform.T
+    times = np.linspace(heard.start, heard.stop, len(low))
+    figure = go.Figure()
+    figure.add_scatter(x=times, y=high, line={"width": 0}, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(x=times, y=low, line={"width": 0}, fill="tonexty", fillcolor="#2a9fd6", hoverinfo="x", showlegend=False)
+    figure.update_layout(height=90, margin={"l": 0, "r": 0, "t": 0, "b": 20}, yaxis={"visible": False, "fixedrange": True})
+    st.plotly_chart(figure, config={"displayModeBar": False}, key=f"waveform-{song.id}")

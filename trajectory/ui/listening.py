@@ -1,0 +1,102 @@
+"""The stage of Listen: a preview at once, the path as it forms, and the finished one with its sound."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from trajectory.catalogue import RunEntry, SongEntry
+from trajectory.errors import TrajectoryError
+from trajectory.jobs import Job
+from trajectory.settings import Settings
+from trajectory.ui import place, player, scenes, training, work
+from trajectory.ui.services import library
+
+HEIGHT = 560
+LOOK_SECONDS = 0.3  # between two looks at a training
+KEY = "listen"
+PREVIEW_NOTE = "Preview: principal components of the sound. Nothing is trained yet."
+
+
+def stage(song: SongEntry, wanted: Sequence[Settings]) -> None:
+    """Everything of one song; looks again by itself for as long as something is under way."""
+    found = training.begin(song, wanted)
+    active = bool(work.running(found))
+    st.fragment(_stage, run_every=LOOK_SECONDS if active else None)(song, tuple(wanted), active)
+
+
+def _stage(song: SongEntry, wanted: Sequence[Settings], active: bool) -> None:
+    found = training.begin(song, wanted)
+    if active and not work.running(found):
+        st.rerun()  # the whole page: it need not look again
+    _scene(song, wanted[0], found[0])
+    with st.container():
+        for settings, each in zip(wanted, found, strict=True):
+            training.status(song, settings, each)
+    if isinstance(found[0], RunEntry):
+        place.choose(song.id, found[0].id)
+        with st.container(horizontal=True):
+            query = {"song": song.id, "run": found[0].id}
+            st.page_link(place.EXPLORE, label="Explore it", icon=":material/explore:", query_params=query)
+            st.page_link(place.COMPARE, label="Compare with the pure network", icon=":material/compare:", query_params=query)
+            st.page_link(place.FORECAST, label="Where does it go next?", icon=":material/timeline:", query_params=query)
+
+
+def _scene(song: SongEntry, settings: Settings, wanted: RunEntry | Job) -> None:
+    try:
+        if isinstance(wanted, RunEntry):
+            _finished(song, wanted)
+        elif wanted.snapshot is not None and not wanted.ended:
+            _live(song, settings, wanted)
+        else:
+            _preview(song, settings)
+    except TrajectoryError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _finished(song: SongEntry, entry: RunEntry) -> None:
+    run = library().run(entry.id)
+    colouring = scenes.coloured(run, "time", None)
+    seen = player.player(
+        (scenes.of_run(run, colouring, label=entry.label),),
+        key=KEY,
+        sound=work.sound_address(song),
+        span=scenes.span(run),
+        colouring=scenes.scale(colouring),
+        forming=scenes.forming(run),
+        view=place.view(),
+        height=HEIGHT,
+    )
+    place.remember(seen)
+
+
+def _live(song: SongEntry, settings: Settings, job: Job) -> None:
+    assert job.snapshot is not None  # noqa: S101 - looked at by the caller
+    points, times = job.snapshot
+    key = f"shown {job.key}"
+    scene = scenes.of_points(points, times, label=f"{settings.preset}, forming", before=st.session_state.get(key))
+    st.session_state[key] = scene.lines[0].points
+    _show(song, scene, live=True)
+
+
+def _preview(song: SongEntry, settings: Settings) -> None:
+    key = f"preview {song.id} {settings.fingerprint()}"
+    if key not in st.session_state:
+        st.session_state[key] = work.preview(song, settings)
+    path = st.session_state[key]
+    _show(song, scenes.of_points(path.points, path.times, label="preview", note=PREVIEW_NOTE), live=False)
+
+
+def _show(song: SongEntry, scene: player.Scene, *, live: bool) -> None:
+    times = scene.lines[0].times
+    low, high = float(times[0]), float(times[-1])
+    colouring = scenes.time_scale(low, high)
+    player.player(
+        (scene,),
+        key=KEY,
+        sound=work.sound_address(song),
+        span=(low, high),
+        colouring=colouring,
+        view=place.view(),
+        height=HEIGHT,
+        live=live,
+    )

@@ -1,0 +1,150 @@
+"""Where a visitor is: the song, the run and the view, kept in the page's address, so that a link opens the same."""
+
+import math
+import uuid
+from dataclasses import dataclass
+from typing import NoReturn
+
+import streamlit as st
+
+from trajectory.catalogue import RunEntry, SongEntry
+from trajectory.errors import TrajectoryError
+from trajectory.ui.player import Events, View
+from trajectory.ui.services import library
+
+LISTEN, EXPLORE, COMPARE, FORECAST, LIBRARY = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast", "library"))
+
+
+def owner() -> str:
+    """Who asks: one name for each browser session."""
+    return str(st.session_state.setdefault("owner", uuid.uuid4().hex))
+
+
+def choose(song: str | None, run: str | None = None) -> None:
+    """Makes them the ones that every page is about."""
+    if song != st.session_state.get("song") or run != st.session_state.get("run"):
+        st.session_state.pop("view", None)
+    st.session_state["song"], st.session_state["run"] = song, run
+    _write({"song": song, "run": run})
+
+
+@dataclass(frozen=True)
+class _Named:
+    song: str | None
+    run: str | None
+
+
+def _named() -> _Named:
+    """What the address says, else what was chosen last."""
+    asked = st.query_params.get("song"), st.query_params.get("run")
+    if not any(asked):
+        return _Named(st.session_state.get("song"), st.session_state.get("run"))
+    return _Named(*asked)
+
+
+def song() -> SongEntry | None:
+    """The chosen song; a link to one that is gone says so, and the page goes on without."""
+    named = _named()
+    try:
+        found = library().song(library().run_entry(named.run).song_id if named.run and not named.song else named.song or "")
+    except TrajectoryError as error:
+        if named.song or named.run:
+            st.warning(f"{error}. It may have been deleted; choose another below or in the Library.", icon=":material/link_off:")
+            choose(None)
+        return None
+    return found
+
+
+def run(of: SongEntry) -> RunEntry | None:
+    """The chosen run of a song, else its newest conditioned one, else its newest."""
+    runs = library().runs_of(of.id)
+    wanted = _named().run
+    chosen = next((each for each in runs if each.id == wanted), None)
+    if wanted and chosen is None:
+        st.warning("this run is no longer in the library; here is another of the same song", icon=":material/link_off:")
+    return chosen or next((each for each in runs if each.preset == "conditioned"), runs[0] if runs else None)
+
+
+def song_and_run() -> tuple[SongEntry, RunEntry]:
+    """What the page is about, chosen at its top; without any it says where to get one, and stops."""
+    linked, songs = song(), library().songs()
+    if not songs:
+        _stop("There is no song yet. Drop one on Listen, or take a sample: it needs a few seconds.")
+    chosen = linked or songs[0]
+    left, right = st.columns(2)
+    names = {each.id: title(each) for each in songs}
+    index = list(names).index(chosen.id)
+    picked = left.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"song-{chosen.id}-{len(songs)}")
+    chosen = next(each for each in songs if each.id == picked)
+    if picked != st.session_state.get("song"):
+        choose(picked)
+    found = run(chosen)
+    if found is None:
+        choose(chosen.id)
+        _stop("Nothing is trained on this song yet. Open it on Listen: it needs a few seconds.")
+    labels = {each.id: each.label for each in library().runs_of(chosen.id)}
+    index = list(labels).index(found.id)
+    taken = right.selectbox("Run", list(labels), index=index, format_func=labels.__getitem__, key=f"run-{found.id}-{len(labels)}")
+    choose(chosen.id, taken)
+    return chosen, library().run_entry(taken)
+
+
+def _stop(words: str) -> NoReturn:
+    st.info(words, icon=":material/graphic_eq:")
+    st.page_link(LISTEN, label="Go to Listen", icon=":material/headphones:")
+    st.stop()
+    raise AssertionError
+
+
+def title(of: SongEntry) -> str:
+    """What a song is called on a page."""
+    return f"{of.title} · {of.artist}" if of.artist else of.title
+
+
+# --- The view
+
+
+def view() -> View:
+    """The moment, camera and loop that the address names, else where this session was."""
+    kept: View | None = st.session_state.get("view")
+    if kept is not None:
+        return kept
+    loop = _numbers(st.query_params.get("loop", ""), 2)
+    camera = _numbers(st.query_params.get("camera", ""), 9)
+    moment = _numbers(st.query_params.get("t", ""), 1)
+    names = ("eye", "center", "up")
+    return View(
+        time=moment[0] if moment else 0.0,
+        camera={name: dict(zip("xyz", camera[3 * i : 3 * i + 3], strict=True)) for i, name in enumerate(names)} if camera else None,
+        loop=(loop[0], loop[1]) if loop and loop[1] > loop[0] >= 0 else None,
+    )
+
+
+def remember(seen: Events) -> None:
+    """Writes the view into the address."""
+    st.session_state["view"] = View(time=seen.time, camera=seen.camera, loop=seen.loop)
+    camera = [seen.camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz"] if seen.camera else []
+    _write(
+        {
+            "t": f"{seen.time:.2f}",
+            "camera": ",".join(f"{value:.3g}" for value in camera) or None,
+            "loop": f"{seen.loop[0]:.2f},{seen.loop[1]:.2f}" if seen.loop else None,
+        }
+    )
+
+
+def _numbers(text: str, count: int) -> list[float] | None:
+    """So many numbers with commas between; anything else, as a stranger's link may hold, is nothing."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    return found if len(found) == count and all(math.isfinite(each) and abs(each) < 1e6 for each in found) else None
+
+
+def _write(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            st.query_params.pop(name, None)
+        elif st.query_params.get(name) != value:
+            st.query_params[name] = value

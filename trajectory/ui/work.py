@@ -1,0 +1,133 @@
+"""What pages ask for: found in the library at once, or made by the workers and kept there. Knows no page and draws nothing."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trajectory import workers
+from trajectory.catalogue import RunEntry, SongEntry
+from trajectory.divergence import Divergence
+from trajectory.errors import TrajectoryError
+from trajectory.features import FeatureError, Features
+from trajectory.jobs import Job
+from trajectory.library import run_id
+from trajectory.records import Floats, Forecast, Trajectory
+from trajectory.runs import Run
+from trajectory.settings import SectionSettings, Settings
+from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
+
+
+class WorkFailedError(TrajectoryError):
+    """Work that a page waited for and that failed."""
+
+
+def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | Job:
+    """The kept run of these settings, or the job that makes it."""
+    found = library().find_run(song.id, settings)
+    if found is not None:
+        return found
+    key = run_id(song.id, settings)
+    held = jobs().find(key)
+    if held is not None and held.state == "done":
+        jobs().forget(key)  # it was deleted since
+    return jobs().submit(
+        workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
+    )
+
+
+def preview(song: SongEntry, settings: Settings) -> Trajectory:
+    """The first look, before anything is trained."""
+    key = f"preview {run_id(song.id, settings)}"
+    return _wait(workers.preview, _bytes(song), song.name, settings, key=key)
+
+
+def heard(song: SongEntry, section: SectionSettings) -> Features:
+    """What one hears in a section of a song; worked out once."""
+    name = f"heard-{section.start:g}-{'end' if section.stop is None else f'{section.stop:g}'}.npz".replace(".", "_").replace("_npz", ".npz")
+    kept = library().kept(song.id, name)
+    if kept is not None:
+        try:
+            return Features.from_bytes(kept)
+        except FeatureError:
+            kept = None
+    found: Features = _wait(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
+    library().keep(song.id, name, found.to_bytes())
+    return found
+
+
+def sound_address(song: SongEntry) -> str:
+    """Where the browser gets the song's sound; one that browsers do not play is made into one that they do, once."""
+    if song.suffix not in PLAYED and library().kept(song.id, PLAYABLE) is None:
+        library().keep(song.id, PLAYABLE, _wait(workers.playable, _bytes(song), song.name, key=f"{PLAYABLE} {song.id}"))
+    return f"{BASE}/sound/{song.id}"
+
+
+def decoded(run: Run, points: Floats) -> Floats:
+    """The spectrogram windows that points of a run's space mean."""
+    return _wait(workers.decode, run, points, key=f"decode {_digest(points.tobytes(), run.trajectory.points.tobytes())}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which forecasts are wanted."""
+
+    methods: tuple[str, ...]
+    protocol: str
+    steps: int
+    starts: tuple[float, ...] = ()
+
+
+def begin_forecast(entry: RunEntry, question: Question, *, owner: str) -> Job:
+    """Gives a list of Forecast, one for each start and method."""
+    return _begin(workers.forecast, entry, question, owner=owner)
+
+
+def begin_divergence(entry: RunEntry, question: Question, *, owner: str) -> Job:
+    """Gives a Divergence for each method."""
+    return _begin(workers.diverge, entry, question, owner=owner)
+
+
+def forecasts(job: Job) -> list[Forecast]:
+    """What came of `begin_forecast`, once it is done."""
+    return job.result if job.state == "done" else []
+
+
+def divergences(job: Job) -> dict[str, Divergence]:
+    """What came of `begin_divergence`, by method, once it is done."""
+    return job.result if job.state == "done" else {}
+
+
+def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:
+    key = f"{task.__name__} {entry.id} {json.dumps(vars(question))}"
+    held = jobs().find(key)
+    if held is not None and held.state not in ("failed", "cancelled"):
+        return held
+    return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, kind="quick", owner=owner)
+
+
+def _wait(task: Callable[..., Any], *arguments: Any, key: str, seconds: float = 60.0) -> Any:
+    """A quick task's result; its refusal is raised here."""
+    job = jobs().submit(task, *arguments, key=key, kind="quick")
+    if not job.wait(seconds):
+        job.cancel()
+        raise WorkFailedError(f"the workers did not answer within {seconds:g} s; try again in a moment")
+    if job.state != "done":
+        raise WorkFailedError(job.error or "this was cancelled; start it again")
+    result = job.result
+    jobs().forget(key)  # what is kept is kept in the library
+    return result
+
+
+def _bytes(song: SongEntry) -> bytes:
+    return library().sound(song.id).read_bytes()
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def running(entries: Sequence[RunEntry | Job]) -> list[Job]:
+    """Those that are still to come."""
+    return [entry for entry in entries if isinstance(entry, Job) and not entry.ended]

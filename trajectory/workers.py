@@ -1,0 +1,367 @@
+"""What runs inside a worker process, and `python -m trajectory.workers`, which starts a scheduler and workers on this machine alone.
+
+A task takes `report` first, then what it was given. The app imports this module to name its tasks, so torch comes only inside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+import logging
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trajectory.errors import Cancelled, TrajectoryError
+from trajectory.features import Features
+from trajectory.records import Floats, Forecast, Recording, Trajectory
+from trajectory.settings import SectionSettings, Settings, TrainingSettings, preset
+
+if TYPE_CHECKING:
+    from distributed import Nanny, Worker
+
+    from trajectory.divergence import Divergence, ProtocolName
+    from trajectory.pipeline import FitProgress
+    from trajectory.runs import Run
+
+TRAINING = "training"  # the resource of which each worker has one: its second thread is left to quick work
+WARM = "trajectory-warm"  # the name under which a worker tells that it has practised
+PROGRESS_SECONDS = 0.1  # between two reports that are sent
+SNAPSHOT_SECONDS = 0.25
+PREVIEW_WINDOWS = 400  # that the preview's axes are found from; all of them are placed
+END_SECONDS = 4.0  # after which a launcher that should end is ended
+START_SECONDS = 60.0
+GIB = 1 << 30
+ROOT = Path(__file__).parents[1]
+
+LOCAL = {  # what Dask does for clusters of hundreds costs time and memory here
+    "distributed.scheduler.allowed-failures": 1,  # workers that may die under a task before it counts as the culprit
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.low-level-log-length": 100,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # Dask's own makes a training take 1.8 times as long
+}
+
+
+class WorkError(TrajectoryError):
+    """Work that cannot be done with what it was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a task, said so that the app can read it without importing what raised it."""
+
+    result: Any = None
+    refusal: str | None = None  # a TrajectoryError's sentence
+    traceback: str | None = None  # of what nobody expected
+
+
+class Report:
+    """What a task tells the app as it goes along; raises Cancelled once nobody waits for it any more."""
+
+    def __init__(self, topic: str) -> None:
+        from distributed import get_worker
+
+        self._worker, self._topic = get_worker(), topic
+        self._key = str(self._worker.get_current_task())
+        self._losses: list[dict[str, float]] = []
+        self._sent = self._shown = -float("inf")
+        self._send({"began": True})
+
+    def __call__(self, progress: FitProgress) -> None:
+        """Takes every step of a training; about ten a second are sent, with all the losses since, and four pictures."""
+        self.check()
+        self._losses.append({"step": progress.step, **progress.losses})
+        now, last = time.monotonic(), progress.step == progress.steps
+        if not last and now < self._sent + PROGRESS_SECONDS:
+            return
+        about = {"step": progress.step, "steps": progress.steps, "losses": progress.losses, "seconds_left": progress.seconds_left}
+        message: dict[str, Any] = {"progress": about, "losses": self._losses}
+        if last or now >= self._shown + SNAPSHOT_SECONDS:
+            path = progress.embed()
+            message |= {"points": path.points.astype(np.float32).tobytes(), "times": path.times.astype(np.float64).tobytes()}
+            self._shown = now
+        self._send(message)
+        self._losses, self._sent = [], now
+
+    def check(self) -> None:
+        """Looks at the worker's own book, which costs nothing: a task whose future was given up does not stand there as executing."""
+        task = self._worker.state.tasks.get(self._key)
+        if task is None or task.state not in ("executing", "long-running"):
+            raise Cancelled("cancelled")
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._worker.log_event(self._topic, {"key": self._key, **message})
+
+
+def work(task: Callable[..., Any], arguments: tuple[Any, ...], topic: str) -> Outcome:
+    """Runs a task in a worker; what it raises comes back as words, for some exceptions would bring torch into the app."""
+    try:
+        return Outcome(result=task(Report(topic), *arguments))
+    except TrajectoryError as error:
+        return Outcome(refusal=str(error))
+    except MemoryError:
+        return Outcome(refusal="the worker has too little memory for this; choose a shorter section of the song")
+    except Exception:  # noqa: BLE001 - the app logs it
+        return Outcome(traceback=traceback.format_exc())
+
+
+def fit(report: Callable[[FitProgress], None], sound: bytes, name: str, settings: Settings) -> Run:
+    """Trains a song's model; `name` is what the user calls the file that `sound` are the bytes of."""
+    from trajectory import pipeline
+
+    return pipeline.fit(_recording(sound, name, settings), settings, report=report)
+
+
+def preview(report: Report, sound: bytes, name: str, settings: Settings) -> Trajectory:
+    """The song's windows on the three axes along which they differ most: a first look that needs no training."""
+    from trajectory.spectrogram import spectrogram, window_bins, window_times
+
+    recording = _recording(sound, name, settings)
+    report.check()
+    picture = spectrogram(recording, settings.spectrogram)
+    bins = window_bins(settings.window, picture.bin_seconds)
+    if picture.bins < bins + 2:
+        raise WorkError(f"{name} lasts {recording.seconds:.2g} s; a preview needs {(bins + 2) * picture.bin_seconds:.2g} s")
+    return Trajectory(points=principal_places(picture.values, bins), times=window_times(picture, bins))
+
+
+def principal_places(values: Floats, bins: int) -> Floats:
+    """Where each window of so many bins lies on the three axes along which they vary most; they are never all laid out in memory."""
+    every = np.lib.stride_tricks.sliding_window_view(values, bins, axis=0).swapaxes(1, 2)  # (windows, bins, frequencies)
+    chosen = every[:: -(-len(every) // PREVIEW_WINDOWS)].reshape(-1, bins * values.shape[1])
+    chosen = chosen - chosen.mean(axis=0)
+    combinations = np.linalg.eigh(chosen @ chosen.T)[1][:, -3:].T[::-1]  # of windows: a small matrix has the same answer
+    axes = combinations @ chosen
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    axes = (axes / np.maximum(lengths, 1e-6 * lengths.max() + 1e-12)).reshape(3, bins, -1)
+    places = sum(values[at : at + len(every)] @ axes[:, at].T for at in range(bins))
+    return np.asarray(places - np.mean(places, axis=0), dtype=np.float32)
+
+
+def decode(report: Report, run: Run, points: Floats) -> Floats:
+    """The spectrogram window that each point of the run's space means."""
+    from trajectory import pipeline
+
+    report.check()
+    return pipeline.decode(run, points)
+
+
+def listen(report: Report, sound: bytes, name: str, section: SectionSettings) -> Features:
+    """What one hears in a section of a song."""
+    from trajectory import features
+    from trajectory.spectrogram import spectrogram
+
+    settings = Settings(section=section)
+    recording = _recording(sound, name, settings)
+    report.check()
+    return features.features(recording, spectrogram(recording, settings.spectrogram))
+
+
+def playable(report: Report, sound: bytes, name: str) -> bytes:
+    """The sound as FLAC, for browsers that do not play the song's own format."""
+    import soundfile
+
+    recording = _recording(sound, name, Settings())
+    report.check()
+    kept = io.BytesIO()
+    soundfile.write(kept, recording.samples, recording.sample_rate, format="FLAC")
+    return kept.getvalue()
+
+
+def forecast(
+    report: Report, run: Run, methods: tuple[str, ...], protocol: ProtocolName, steps: int, starts: tuple[float, ...]
+) -> list[Forecast]:
+    """One forecast for each start and method."""
+    from trajectory import divergence, pipeline
+
+    found = []
+    for start in starts:
+        for name in methods:
+            report.check()
+            method = pipeline.method(name, run)
+            found.append(divergence.forecast(run.trajectory, method, protocol, name=name, start=start, steps=steps, window=run.window_bins))
+    return found
+
+
+def diverge(
+    report: Report, run: Run, methods: tuple[str, ...], protocol: ProtocolName, steps: int, _starts: tuple[float, ...]
+) -> dict[str, Divergence]:
+    """Every method's divergence on one run."""
+    from trajectory import divergence, pipeline
+
+    found = {}
+    for name in methods:
+        report.check()
+        found[name] = divergence.diverge(run.trajectory, pipeline.method(name, run), protocol, window=run.window_bins, steps=steps)
+    return found
+
+
+def _recording(sound: bytes, name: str, settings: Settings) -> Recording:
+    from trajectory import audio
+
+    with _song_file(sound, name) as path:
+        return dataclasses.replace(audio.load(path, section=settings.section), name=name)
+
+
+@contextlib.contextmanager
+def _song_file(sound: bytes, name: str) -> Iterator[Path]:
+    """The song in a private folder, under a name that is not a stranger's; refusals call it by the name that the user knows."""
+    ending = Path(name).suffix.lower()
+    with tempfile.TemporaryDirectory(prefix="song-") as folder:
+        path = Path(folder) / f"song{ending if re.fullmatch(r'[.][a-z0-9]{1,5}', ending) else ''}"
+        path.write_bytes(sound)
+        try:
+            yield path
+        except TrajectoryError as error:
+            raise WorkError(str(error).replace(str(path), name).replace(path.name, name)) from error
+
+
+def warm(dask_worker: Worker) -> None:
+    """Dask calls it in every worker that joins: practises in the background, so that the first song need not wait for torch."""
+    dask_worker.metrics[WARM] = lambda _: _practise.cache_info().currsize
+    threading.Thread(target=_practise, name="practise", daemon=True).start()
+
+
+@functools.cache
+def _practise() -> None:
+    import torch
+
+    from trajectory import pipeline
+    from trajectory.spectrogram import spectrogram
+
+    torch.set_num_threads(1)
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * 44_100).astype(np.float32)
+    recording = Recording(samples=noise, sample_rate=44_100, name="noise")
+    settings = preset("conditioned", training=TrainingSettings(steps=6))
+    run = pipeline.fit(recording, settings)
+    pipeline.decode(run, run.trajectory.points[:1])
+    principal_places(spectrogram(recording, settings.spectrogram).values, run.window_bins)
+
+
+@contextlib.asynccontextmanager
+async def launched(options: list[str]) -> AsyncIterator[str]:
+    """Workers of the app's own, as processes that know nothing of its __main__; they end when this end of their pipe closes."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with tempfile.TemporaryDirectory(prefix="trajectory-", ignore_cleanup_errors=True) as folder:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trajectory.workers", "--folder", folder, *options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # Ctrl-C is the app's to answer
+        )
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("both were asked for")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                line = await process.stdout.readline()
+            if not line:
+                raise WorkError("the workers could not be started (the log has the reason); try again in a moment")
+            yield json.loads(line)["address"]
+        finally:
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(END_SECONDS + 1):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def main() -> None:
+    """Starts a scheduler and workers on this machine, says where on one line, and ends with whoever holds the other end of its input."""
+    parser = argparse.ArgumentParser(prog="python -m trajectory.workers", description=main.__doc__)
+    parser.add_argument("--workers", type=int, help="default: one a GPU, or else one a core")
+    parser.add_argument("--memory", type=int, help="bytes that a worker may use before it is stopped")
+    parser.add_argument("--folder", type=Path, help="a private folder for temporary files; removed at the end")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="trajectory-"))
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
+    """An app that is killed cannot say goodbye, but its pipe closes."""
+    while os.read(sys.stdin.fileno(), 1):  # sys.stdin itself would hold its lock at exit
+        pass
+    end()
+    time.sleep(END_SECONDS)  # and if the end does not come by itself
+    for child in multiprocessing.active_children():
+        child.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+async def _host(*, workers: int | None, memory: int | None, folder: Path) -> None:
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import Nanny, Scheduler
+    from distributed.system import MEMORY_LIMIT
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    loop, host = asyncio.get_running_loop(), asyncio.current_task()
+    if host is not None:
+        end = functools.partial(loop.call_soon_threadsafe, host.cancel)
+        threading.Thread(target=_end_with_the_input, args=(end, folder), daemon=True).start()
+    gpus = visible_gpus(os.environ)
+    count = workers or len(gpus) or CPU_COUNT
+    limit = memory or int(min((16 if gpus else 4) * GIB, 0.7 * MEMORY_LIMIT / count))
+
+    def nanny(number: int, address: str) -> Nanny:
+        gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+        return Nanny(
+            address,
+            name=number,
+            nthreads=2,
+            resources={TRAINING: 1},
+            memory_limit=limit,
+            host="127.0.0.1",
+            local_directory=str(folder),
+            env={"TMPDIR": str(folder), **gpu},
+            silence_logs=logging.CRITICAL,  # what a task raises is logged by the app
+        )
+
+    with dask.config.set(LOCAL | {"temporary-directory": str(folder)}):
+        async with Scheduler(host="127.0.0.1", dashboard=False, dashboard_address="127.0.0.1:0") as scheduler:
+            print(json.dumps({"address": scheduler.address}), flush=True)  # noqa: T201 - what the app waits for
+            nannies = [nanny(number, scheduler.address) for number in range(count)]
+            try:
+                await asyncio.gather(*nannies)
+                await scheduler.finished()
+            finally:  # workers hold nothing worth keeping: a training is not waited for
+                await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)
+
+
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """The names by which CUDA takes this machine's GPUs; found without torch, which would cost the launcher seconds."""
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    driver = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number, _ in enumerate(driver.iterdir())] if driver.is_dir() else []
+
+
+if __name__ == "__main__":
+    main()
