@@ -1,6 +1,6 @@
 # make app    opens the app          make test   lint, types, tests
 # make bench  measures the engine    make lint   mends what ruff can mend
-# make picture  draws the README's picture (needs Debian's chromium)
+# make picture  draws the README's picture
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -12,7 +12,7 @@ test: .venv/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: .venv/test-ready
 	$(BIN)/python -m tests.benchmarks $(ONLY)
@@ -33,6 +33,7 @@ lint: .venv/test-ready
 
 .venv/test-ready: tests/requirements.txt .venv/app-ready
 	$(INSTALL) -r tests/requirements.txt
+	(command -v chromium && command -v node) > /dev/null || (apt-get -qq update && apt-get -qq install -y chromium nodejs > /dev/null) || $(BIN)/playwright install chromium
 	touch $@
 
 .PHONY: app test bench picture lint

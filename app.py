@@ -1,12 +1,14 @@
 """The app's front door: `streamlit run app.py` imports it for the server, then runs it at every visit for its pages."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from trajectory.ui import services
 
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
-    st.html("assets/app.css")
+    st.html(Path("assets/app.css"))
     st.navigation(
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/headphones:", default=True),

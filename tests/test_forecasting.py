@@ -216,6 +216,14 @@ def test_too_small_a_library_is_refused_in_one_sentence(method: Method) -> None:
         method.fit(library(path(circle(100)), ((0, 4),), overlap=22))
 
 
+def test_a_blend_is_weighed_on_windows_of_two_seconds_too() -> None:
+    """843 points of a 30 s song, of which each part and the sound it shares take a third away."""
+    noisy = circle(1_204) + 0.05 * np.random.default_rng(0).normal(size=(1_204, 3))
+    lib = library(path(noisy), ((0, 843),), overlap=88)
+    truth = np.stack([lib.points[start + 1 : start + 31] for start in (950, 1_000)])
+    assert np.linalg.norm(Blend().fit(lib).rollout(histories(lib, [950, 1_000]), 30) - truth, axis=2).mean() < 0.2
+
+
 def test_stretches_without_a_part() -> None:
     assert forecasting.without(((0, 100), (150, 200)), 80, 160) == ((0, 80), (160, 200))
     assert forecasting.without(((0, 100),), -5, 200) == ()

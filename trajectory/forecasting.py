@@ -236,6 +236,11 @@ def _best(library: Library, candidates: Iterable[C], *, trials: int) -> C:
     return best
 
 
+def _enough(library: Library, moments: Indices, *, choices: int) -> bool:
+    """Whether what is hidden around a trial leaves most of the library; where nothing is to be chosen, no trial is made."""
+    return len(moments) > (4 * (library.overlap + HORIZON) if choices > 1 else HORIZON)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DelayKnn:
     """What followed the moments whose past was most like ours; memory, neighbours and the rest are chosen on the library.
@@ -254,7 +259,7 @@ class DelayKnn:
     def _candidates(self, library: Library) -> Iterator["_DelayKnn"]:
         for memory, chunk in itertools.product(self.memories, self.chunks):
             moments = library.moments(before=memory.reach, after=chunk)
-            if len(moments) > 4 * (library.overlap + HORIZON):
+            if _enough(library, moments, choices=len(self.memories)):
                 seen = memory.of(library.points, moments)
                 for neighbours, kept in itertools.product(self.neighbours, self.kept):
                     settled = DelayKnn(memories=(memory,), neighbours=(neighbours,), kept=(kept,), chunks=(chunk,))
@@ -313,7 +318,7 @@ class Smap:
     def _candidates(self, library: Library) -> Iterator["_Smap"]:
         for memory in self.memories:
             moments = library.moments(before=memory.reach, after=1)
-            if len(moments) > 4 * (library.overlap + HORIZON):
+            if _enough(library, moments, choices=len(self.memories)):
                 seen = memory.of(library.points, moments)
                 both = np.concatenate([seen, library.points[moments + 1] - library.points[moments]], axis=1)
                 products = (seen[:, :, None] * both[:, None]).reshape(len(both), -1)
