@@ -1,34 +1,9 @@
-"""The app on a port of its own, and a Chromium that draws in software."""
-
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.songs import ROOT
-
-FLAGS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",  # WebGL in software
-    "--enable-unsafe-swiftshader",
-    "--disable-gpu-compositing",
-    "--disable-accelerated-2d-canvas",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from tests.browser.serving import chromium_drawing_in_software, served
 
 expect.set_options(timeout=60_000)
 
@@ -36,44 +11,14 @@ expect.set_options(timeout=60_000)
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the app is served, its workers warm."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
-    log = (home / "log.txt").open("w")
-    app = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"TRAJECTORY_HOME": str(home)}, stdout=log, stderr=log, start_new_session=True
-    )
-    try:
-        yield _warm(f"http://localhost:{port}", home)
-    finally:
-        os.killpg(app.pid, signal.SIGTERM)
-        app.wait(20)
-        log.close()
-
-
-def _warm(address: str, home: Path, *, seconds: float = 120) -> str:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310 - our own
-                about = json.load(answer)
-            if about["warm"] == about["workers"] > 0:
-                return address
-        except OSError:
-            pass
-        time.sleep(0.3)
-    raise AssertionError((home / "log.txt").read_text())
+    with served(tmp_path_factory.mktemp("home")) as app:
+        yield app.address
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's where it is installed, else Playwright's own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with chromium_drawing_in_software() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
