@@ -9,7 +9,7 @@ from trajectory.ui import services
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
     st.html(Path("assets/app.css"))
-    st.navigation(
+    chosen = st.navigation(
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/headphones:", default=True),
             st.Page("pages/explore.py", title="Explore", icon=":material/explore:"),
@@ -18,6 +18,8 @@ if __name__ == "__main__":
             st.Page("pages/library.py", title="Library", icon=":material/library_music:"),
         ],
         position="top",
-    ).run()
+    )
+    services.check()
+    chosen.run()
 else:
     app = st.App(__file__, lifespan=services.lifespan, routes=services.ROUTES)

@@ -239,6 +239,32 @@ def test_two_tabs_may_delete_the_same_song() -> None:
     assert not services.library().songs()
 
 
+def test_a_library_that_cannot_be_used_is_said_before_any_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "file"))
+    services.library.forget()
+    try:
+        app = visit(song="0123456789abcdef")
+        assert not app.exception
+        assert [str(tmp_path / "file") in error.value for error in app.error] == [True]
+        assert not app.file_uploader
+    finally:
+        services.library.forget()
+
+
+def test_a_song_that_browsers_do_not_play_is_made_into_one_that_they_do() -> None:
+    import soundfile
+
+    kept = io.BytesIO()
+    soundfile.write(kept, np.sin(np.arange(44_100 * 3) / 20), 44_100, format="AIFF")
+    song = services.library().add_song(kept.getvalue(), name="tone.aiff")
+    from trajectory.ui import work
+
+    assert work.sound_address(song).endswith(f"/sound/{song.id}")
+    assert services.playable(song.id).name == "sound.flac"
+    assert soundfile.info(services.playable(song.id)).duration == 3
+
+
 def test_a_strangers_words_are_shown_as_words() -> None:
     song = services.library().add_song(SAMPLE, name="loop.ogg")
     services.library().rename(song.id, "[click](javascript:alert(1)) <b>**bold**</b> :red[x]")

@@ -201,6 +201,14 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(theme: Any, chromium: B
     context.close()
 
 
+def test_a_songs_sound_is_served_in_parts_and_nothing_else_is(page: Page, trained: str) -> None:
+    song = trained.split("song=")[1].split("&")[0]
+    part = page.request.get(f"/sound/{song}", headers={"Range": "bytes=0-3"})
+    assert (part.status, part.body(), part.headers["content-type"]) == (206, b"OggS", "audio/ogg")
+    assert page.request.get("/sound/0123456789abcdef").status == 404
+    assert page.request.get("/sound/..%2f..%2fcatalogue.sqlite3").status == 404
+
+
 def test_pages_are_switched_quickly(page: Page, trained: str) -> None:
     opened(page, f"/explore?{trained}", "explore")
     page.get_by_role("link", name="Library").click()

@@ -41,9 +41,11 @@ def chooser(run: Run) -> work.Question:
     where, dice = st.columns([6, 1], vertical_alignment="bottom")
     if dice.button("Random", icon=":material/casino:", width="stretch"):
         st.session_state["start"] = float(np.random.default_rng().uniform(first + (last - first) / 2, last))
-    here = st.session_state.get("start") or first + 0.7 * (last - first)
+    here = st.session_state.pop("asked", None) or st.session_state.get("start") or first + 0.7 * (last - first)
     st.session_state["start"] = min(max(here, first), last)
-    start = where.slider("From (seconds)", first, last, key="start", step=0.05, help="Or click a moment in the picture.")
+    start = where.slider(
+        "From (seconds)", first, last, key="start", step=0.05, help="Or click a moment in the picture, and press the button below it."
+    )
     left, middle, right = st.columns([3, 2, 1])
     methods = left.multiselect("Forecasters", FORECASTERS, default=USUAL, key="methods")
     protocol = middle.selectbox("Protocol", ("past-only", "leave-segment-out"), key="protocol", help=KNOWN)
@@ -75,6 +77,9 @@ def _stage(song: SongEntry, run: Run, question: work.Question, job: Job, ended: 
         height=HEIGHT,
     )
     place.remember(seen)
+    if st.button("Forecast from where the comet is", icon=":material/my_location:"):
+        st.session_state["asked"] = seen.time
+        st.rerun()
     if job.state == "failed":
         st.error(job.error or "this forecast failed", icon=":material/error:")
     elif not job.ended:

@@ -1,5 +1,6 @@
 """The library and the workers that all sessions of the app share, from its start to its end; and what it serves beside its pages."""
 
+import asyncio
 import functools
 import logging
 import mimetypes
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Jobs
-from trajectory.library import Library, home
+from trajectory.library import UNDO_SECONDS, Library, home
 
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
 LOG = logging.getLogger(__name__)
@@ -52,9 +53,7 @@ class _Once(Generic[T]):
 @_Once
 def library() -> Library:
     """The songs and runs on this machine."""
-    found = Library(home())
-    found.purge()
-    return found
+    return Library(home())
 
 
 @_Once
@@ -63,15 +62,31 @@ def jobs() -> Jobs:
     return Jobs.start(address=os.environ.get("TRAJECTORY_SCHEDULER"))
 
 
+def check() -> None:
+    """Ends the page with one sentence where the library cannot be used."""
+    try:
+        library()
+    except TrajectoryError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
+
+
+async def _tidy() -> None:
+    """Gives up, now and then, what was deleted too long ago to be brought back."""
+    while True:
+        try:
+            await anyio.to_thread.run_sync(lambda: library().purge())
+        except TrajectoryError as error:
+            LOG.warning("%s", error)  # every page says it again
+        await asyncio.sleep(UNDO_SECONDS)
+
+
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
-    try:
-        await anyio.to_thread.run_sync(library)
-    except TrajectoryError as error:
-        LOG.warning("%s", error)  # every page says it again
-    work = jobs()
+    work, tidying = jobs(), asyncio.create_task(_tidy())
     yield {}
+    tidying.cancel()
     await anyio.to_thread.run_sync(work.close)
 
 
