@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "features"),
-    *("geometry", "colouring", "forecasting", "networks", "divergence", "figures", "video", "export", "runs", "report"),
+    *("geometry", "colouring", "forecasting", "networks", "divergence", "figures", "video", "runs", "bundles", "export", "report"),
     *("catalogue", "library", "pipeline", "workers", "jobs", "similarity", "encoders", "ui", "__main__"),
 ]
 REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "workers", "jobs", "__main__"}
