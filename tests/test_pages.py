@@ -15,7 +15,8 @@ from trajectory.library import Library
 from trajectory.settings import TrainingSettings, preset
 from trajectory.ui import services
 
-PAGES = ("explore", "compare", "forecast")
+PAGES = ("explore", "compare", "forecast", "export")
+DRAWN = ("explore", "compare", "forecast")
 SAMPLE = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
 pytestmark = pytest.mark.xdist_group("app")
 
@@ -75,7 +76,7 @@ def until(app: AppTest, words: str, *, seconds: float = 60) -> AppTest:
 
 
 def said(app: AppTest) -> str:
-    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error)
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
     tables = "".join(each.value.to_string() for each in app.table)
     return "\n".join([*(str(each.value) for kind in kinds for each in kind), tables, str(app.main)])
 
@@ -105,7 +106,7 @@ def test_the_library_without_a_song_says_where_to_get_one() -> None:
     assert "There is no song yet" in said(visit("library"))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", DRAWN)
 def test_a_page_with_a_run_draws_it(page: str) -> None:
     song = kept_song("conditioned", "pure")
     app = visit(page, song=song)
@@ -215,6 +216,49 @@ def test_forecasts_are_made_judged_and_put_into_words() -> None:
     until(app, "Html()")  # the legend with each method's distance
     assert "Protocol past-only" in said(app)
     assert not app.error
+
+
+def test_a_film_is_previewed_made_kept_and_given_up() -> None:
+    song = kept_song("conditioned")
+    app = visit("export", song=song)
+    assert not app.exception
+    assert not app.error
+    for key, value in (("film-ending", ".gif"), ("film-size", "1080 × 1080 (square)"), ("film-quality", "draft")):
+        app.selectbox(key=key).set_value(value)
+    app.selectbox(key="film-ending").set_value(".png").run()
+    press(app, "Make it")
+    until(app, "It is made")
+    (file,) = services.library().kept_files(song, "film-")
+    assert file.read_bytes().startswith(b"\x89PNG")
+    app.run()
+    press(app, "Delete")
+    assert not services.library().kept_files(song, "film-")
+
+
+def test_an_odd_film_is_refused_in_the_page() -> None:
+    app = visit("export", song=kept_song("conditioned"))
+    app.selectbox(key="film-background").set_value("transparent").run()
+    press(app, "Make it")
+    until(app, "an .mp4 cannot be transparent")
+
+
+def test_a_bundle_comes_back_as_it_was() -> None:
+    song = kept_song("conditioned")
+    app = visit("export", song=song)
+    app.checkbox(key="with-sound").check().run()
+    app.button(key="make-bundle").click().run()
+    name, bundle = app.session_state["made-bundle"]
+    (before,) = services.library().runs_of(song)
+    services.library().delete_song(song)
+    services.library().purge(0)
+    kept_song()  # the page needs a song to open
+    app = visit("export", song=services.library().songs()[0].id)
+    assert name.endswith(".zip")
+    from trajectory.bundles import import_bundle
+
+    found = import_bundle(bundle)
+    assert found.sound == SAMPLE.read_bytes()
+    assert services.library().add_run(song, found.run).id == before.id
 
 
 def test_a_song_is_renamed_deleted_and_brought_back() -> None:

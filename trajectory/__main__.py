@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from trajectory.errors import TrajectoryError
 from trajectory.settings import (
     FORECASTERS,
+    HUES,
     PRESETS,
     Device,
     ModelSettings,
@@ -27,10 +29,12 @@ from trajectory.settings import (
 )
 
 if TYPE_CHECKING:
+    from trajectory.library import Library
     from trajectory.pipeline import FitProgress
     from trajectory.records import Forecast
     from trajectory.runs import Run
 
+ID = re.compile(r"[0-9a-f]{16}")  # of a song or a run in the library
 WEIGHTS = {"alpha": "forecast", "beta": "reconstruction", "gamma": "off_centre", "delta": "curvature", "kappa": "kl"}
 
 
@@ -57,8 +61,10 @@ def embed(options: argparse.Namespace) -> None:
 
     from trajectory import pipeline, runs
 
-    runs.check_place(options.out)
+    if options.out:
+        runs.check_place(options.out)
     settings = _settings(options)
+    song = _library().sound(options.song) if ID.fullmatch(options.song) else Path(options.song)
     quiet = options.json or not sys.stderr.isatty()
     with tqdm(
         total=1.0, bar_format="{percentage:3.0f}% {bar} {desc}", desc="reading the song", file=sys.stderr, leave=False, disable=quiet
@@ -68,18 +74,25 @@ def embed(options: argparse.Namespace) -> None:
             bar.set_description_str(f"{progress.seconds_left:.0f} s left, loss {progress.losses['total']:.4f}", refresh=False)
             bar.update(progress.step / progress.steps - bar.n)
 
-        run = pipeline.fit(options.song, settings, report=report)
-    folder = runs.save(run, options.out)
-    _show({"run": str(folder), **_run_facts(run)}, options)
+        run = pipeline.fit(song, settings, report=report)
+    _show({**_kept(run, song, options), **_run_facts(run)}, options)
+
+
+def _kept(run: Run, song: Path, options: argparse.Namespace) -> dict[str, str]:
+    """Where the run is from now on: in the folder that was named, else with its song in the library."""
+    from trajectory import runs
+
+    if options.out:
+        return {"run": str(runs.save(run, options.out))}
+    entry = _library().add_song(song, name=song.name)
+    return {"song_id": entry.id, "run": _library().add_run(entry.id, run).id}
 
 
 def info(options: argparse.Namespace) -> None:
     """Says what is known of a song, or of a run and the shape of its trajectory."""
     path = Path(options.what)
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's, it never raises
-        from trajectory import runs
-
-        _show({"run": str(path), **_run_facts(runs.load(path))}, options)
+    if os.path.isdir(path) or ID.fullmatch(options.what):  # noqa: PTH112 - unlike Path's, it never raises
+        _show({"run": options.what, **_run_facts(_run(options.what))}, options)
     else:
         from trajectory import audio
 
@@ -90,9 +103,9 @@ def forecast(options: argparse.Namespace) -> None:
     """Foretells where a run's path goes from a moment on, and keeps the forecasts beside what came."""
     import numpy as np
 
-    from trajectory import divergence, pipeline, runs
+    from trajectory import divergence, pipeline
 
-    run = runs.load(options.what)
+    run = _run(options.what)
     path, window = run.trajectory, run.window_bins
     random = np.random.default_rng(options.seed)
     starts = options.at or [float(random.uniform(path.times[len(path.times) // 2], path.times[-1]))]
@@ -135,11 +148,11 @@ def _forecast_arrays(found: list[Forecast]) -> dict[str, Any]:
 def divergence(options: argparse.Namespace) -> None:
     """Measures how fast forecasts part from the truth, for any methods on any runs."""
     from trajectory import divergence as diverging
-    from trajectory import pipeline, report, runs
+    from trajectory import pipeline, report
 
     entries = []
     for place in options.what:
-        run = runs.load(place)
+        run = _run(place)
         for name in options.methods.split(","):
             method = pipeline.method(name, run)
             found = diverging.diverge(run.trajectory, method, options.protocol, window=run.window_bins, steps=options.steps)
@@ -148,6 +161,101 @@ def divergence(options: argparse.Namespace) -> None:
     facts = [entry.summary() for entry in entries]
     valid = {f"{one['method']} on {one['run']}": f"{one['valid_seconds']:.2f} s" for one in facts}
     _show({"out": str(folder), "protocol": options.protocol, **({"results": facts} if options.json else valid)}, options)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes a run's numbers, a page that stands alone, a curve for 3D programs, or a bundle that can be brought back."""
+    from trajectory import audio, pipeline
+    from trajectory import export as exporting
+
+    run, sound = _run(options.what), _sound(options)
+    heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound else None
+    kept = exporting.export(
+        run,
+        options.kinds.split(","),
+        options.out,
+        name=run.song.title or run.song.name,
+        features=heard,
+        sound=sound if options.with_sound else None,
+        hue=options.hue,
+    )
+    _show({"written": [str(path) for path in kept]}, options)
+
+
+def bring_back(options: argparse.Namespace) -> None:
+    """Takes back a bundle: as a run folder, or with its song into the library."""
+    from trajectory import runs
+    from trajectory.bundles import ExportError, import_bundle
+
+    bundle = import_bundle(Path(options.bundle))
+    if options.out:
+        _show({"run": str(runs.save(bundle.run, options.out))}, options)
+        return
+    if bundle.sound is None:
+        raise ExportError(f"{options.bundle} holds no sound, which the library needs; name a folder for its run with --out")
+    song = _library().add_song(bundle.sound, name=bundle.sound_name or bundle.run.song.name)
+    _show({"song": song.id, "run": _library().add_run(song.id, bundle.run).id}, options)
+
+
+def film(options: argparse.Namespace) -> None:
+    """Makes a film of a run, a turning loop or a poster: what the file's ending says."""
+    from tqdm import tqdm
+
+    from trajectory import audio, filming, pipeline, video
+
+    run, sound = _run(options.what), _sound(options)
+    heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound else None
+    width, height = options.size
+    settings = video.FilmSettings(
+        width=width,
+        height=height,
+        fps=options.fps,
+        quality="draft" if options.draft else "fine",
+        camera=video.Turn(seconds=options.turn),
+        background=options.background,
+        title=options.title or "",
+        artist=options.artist or "",
+        time_code=not options.no_time,
+        strip=options.strip,
+        start=options.start,
+        stop=options.stop,
+    )
+    shots = filming.shots(
+        run,
+        filming.Scenery(hue=options.hue, forming=options.forming),
+        against=_run(options.against) if options.against else None,
+        features=heard,
+        labels=(run.settings.preset, _run(options.against).settings.preset) if options.against else ("", ""),
+    )
+    with tqdm(unit=" frames", file=sys.stderr, leave=False, disable=options.json or not sys.stderr.isatty()) as bar:
+
+        def report(progress: video.FilmProgress) -> None:
+            bar.total = progress.frames
+            bar.update(progress.frame - bar.n)
+
+        track = None if options.forming else sound
+        out = filming.film(shots, Path(options.out), settings, sound=track, features=heard, time=options.at, report=report)
+    _show({"film": str(out), "bytes": out.stat().st_size}, options)
+
+
+def _library() -> Library:
+    from trajectory import library
+
+    return library.Library(library.home())
+
+
+def _run(what: str) -> Run:
+    """A run by its folder or its id in the library."""
+    from trajectory import runs
+
+    return runs.load(what if os.path.isdir(what) or not ID.fullmatch(what) else _library().place(what))  # noqa: PTH112 - never raises
+
+
+def _sound(options: argparse.Namespace) -> Path | None:
+    """The song of a run: what was named, or what the library has."""
+    if options.song:
+        return Path(options.song) if not ID.fullmatch(options.song) else _library().sound(options.song)
+    return _library().sound(_library().run_entry(options.what).song_id) if ID.fullmatch(options.what) else None
 
 
 def _write_npz(path: str, **arrays: Any) -> None:
@@ -244,6 +352,14 @@ def _moment(text: str) -> float:
     return sum(part * 60**place for place, part in enumerate(reversed(parts)))
 
 
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(side) for side in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write one like 1920x1080") from None
+    return width, height
+
+
 def _steps_ahead(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -257,8 +373,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("embed", help="train a song's own network and keep the run", description=embed.__doc__)
     command.set_defaults(run=embed)
-    command.add_argument("song", metavar="SONG", help="a sound file of any usual kind")
-    command.add_argument("--out", required=True, metavar="DIR", help="the folder that the run becomes")
+    command.add_argument("song", metavar="SONG", help="a sound file of any usual kind, or a song's id in the library")
+    command.add_argument("--out", metavar="DIR", help="the folder that the run becomes (default: it is kept in the library)")
     command.add_argument("--preset", default="conditioned", choices=PRESETS, help="the losses (default: %(default)s)")
     command.add_argument("--scale", choices=get_args(Scale), help="of the spectrogram (default: linear)")
     command.add_argument("--window", dest="seconds", type=float, metavar="SECONDS", help="sound that one point stands for (default: 0.5)")
@@ -279,7 +395,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("forecast", help="where a run's path goes next", description=forecast.__doc__)
     command.set_defaults(run=forecast)
-    command.add_argument("what", metavar="RUN", help="a run folder")
+    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
     command.add_argument("--methods", default="default", metavar="A,B", help=f"of {', '.join(FORECASTERS)} (default: %(default)s)")
     command.add_argument("--at", type=_moment, nargs="+", metavar="TIME", help="of the song, in seconds or m:ss (default: a random one)")
     command.add_argument("--steps", type=int, default=200, metavar="N", help="(default: %(default)s)")
@@ -290,7 +406,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("divergence", help="how fast forecasts part from the truth", description=divergence.__doc__)
     command.set_defaults(run=divergence)
-    command.add_argument("what", metavar="RUN", nargs="+", help="run folders")
+    command.add_argument("what", metavar="RUN", nargs="+", help="run folders, or ids in the library")
     command.add_argument("--methods", default="default,knn,mean,persistence", metavar="A,B", help=f"of {', '.join(FORECASTERS)}")
     command.add_argument(
         "--protocol", default="past-only", choices=("published", "past-only", "leave-segment-out"), help="what may be known"
@@ -299,9 +415,49 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="DIR", help="takes the table, the numbers, the plot and the words")
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
+    command = commands.add_parser("export", help="a run's numbers, page, curve or bundle", description=export.__doc__)
+    command.set_defaults(run=export)
+    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
+    command.add_argument(
+        "--as", dest="kinds", default="npz", metavar="A,B", help="of npz, csv, html, gltf and bundle (default: %(default)s)"
+    )
+    command.add_argument("--out", required=True, metavar="DIR", help="takes the files")
+    command.add_argument("--song", metavar="SONG", help="its sound file, for loudness and brightness (default: the library's)")
+    command.add_argument("--with-sound", action="store_true", help="put the sound itself into the page and the bundle")
+    command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+    command = commands.add_parser("import", help="takes back a bundle", description=bring_back.__doc__)
+    command.set_defaults(run=bring_back)
+    command.add_argument("bundle", metavar="BUNDLE", help="a .zip that export made")
+    command.add_argument("--out", metavar="DIR", help="the folder that the run becomes (default: into the library)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+    command = commands.add_parser("video", help="a film of a run, a loop or a poster", description=film.__doc__)
+    command.set_defaults(run=film)
+    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
+    command.add_argument("--out", required=True, metavar="FILE", help=".mp4, .webm, .zip of PNGs, .gif, .webp, .png or .svg")
+    command.add_argument("--against", metavar="RUN2", help="another run of the song, beside it")
+    command.add_argument("--song", metavar="SONG", help="its sound file (default: the library's; without one the film is silent)")
+    command.add_argument("--size", type=_size, default="1920x1080", metavar="WxH", help="(default: %(default)s)")
+    command.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second (default: %(default)s)")
+    command.add_argument("--turn", type=float, default=48.0, metavar="SECONDS", help="of once round the path (default: %(default)s)")
+    command.add_argument("--background", default="dark", choices=("dark", "light", "transparent"), help="(default: %(default)s)")
+    command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
+    command.add_argument("--title", metavar="WORDS")
+    command.add_argument("--artist", metavar="WORDS")
+    command.add_argument("--no-time", action="store_true", help="leave out the time code")
+    command.add_argument("--strip", choices=("waveform", "spectrogram"), help="of the sound, below")
+    command.add_argument("--forming", action="store_true", help="how the path took shape in training, instead")
+    command.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="of the song, in seconds or m:ss")
+    command.add_argument("--to", dest="stop", type=_moment, metavar="TIME")
+    command.add_argument("--at", type=_moment, metavar="TIME", help="of a poster (default: the end)")
+    command.add_argument("--draft", action="store_true", help="faster, larger, coarser")
+    command.add_argument("--json", action="store_true", help="print one JSON object and no progress")
+
     command = commands.add_parser("info", help="what is known of a song or a run", description=info.__doc__)
     command.set_defaults(run=info)
-    command.add_argument("what", metavar="SONG|RUN", help="a sound file or a run folder")
+    command.add_argument("what", metavar="SONG|RUN", help="a sound file, a run folder, or a run's id in the library")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

@@ -22,11 +22,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from trajectory import runs
-from trajectory.colouring import Hue, hues
+from trajectory.colouring import hues
 from trajectory.errors import TrajectoryError
 from trajectory.features import Features
 from trajectory.runs import Run
-from trajectory.settings import AudioLimits, Settings, preset
+from trajectory.settings import AudioLimits, Hue, Settings, preset
 
 VERSION = 1
 MANIFEST, README, FEATURES = "manifest.json", "README.md", "features.npz"

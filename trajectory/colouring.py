@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -10,9 +9,7 @@ from trajectory import geometry
 from trajectory.features import Features
 from trajectory.records import Floats, Trajectory
 from trajectory.rhythm import Beat
-
-Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]
-HUES: tuple[Hue, ...] = get_args(Hue)
+from trajectory.settings import HUES, Hue
 
 Stops = tuple[tuple[float, str], ...]
 

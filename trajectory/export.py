@@ -5,6 +5,7 @@ Nothing is trained, decoded or drawn here.
 
 import base64
 import csv
+import functools
 import html
 import io
 import json
@@ -23,10 +24,11 @@ from numpy.typing import NDArray
 
 from trajectory import bundles, figures, geometry
 from trajectory.bundles import ExportError, line, read, stem, title
-from trajectory.colouring import Colouring, Hue, colour, hues
+from trajectory.colouring import Colouring, colour, hues
 from trajectory.features import Features
 from trajectory.records import Floats, Trajectory
 from trajectory.runs import Run
+from trajectory.settings import Hue
 
 KINDS = ("npz", "csv", "html", "gltf", "bundle")
 
@@ -74,7 +76,8 @@ def export(
     if hue not in hues(features, run.song.beat):
         raise ExportError(f"this path cannot be coloured by {hue}; choose one of {', '.join(hues(features, run.song.beat))}")
     taken = _Taken(run=run, features=features, sound=sound, hue=hue)
-    return [_written(Path(folder) / f"{stem(name)}{ending}", write, taken) for ending, write in (_WRITERS[kind] for kind in kinds)]
+    chosen = [_WRITERS[kind] for kind in kinds]
+    return [written(Path(folder) / f"{stem(name)}{ending}", functools.partial(write, taken)) for ending, write in chosen]
 
 
 def columns(run: Run, features: Features | None = None) -> dict[str, NDArray[Any]]:
@@ -92,13 +95,14 @@ def columns(run: Run, features: Features | None = None) -> dict[str, NDArray[Any
     return found
 
 
-def _written(path: Path, write: Callable[[_Taken, BinaryIO], None], taken: _Taken) -> Path:
+def written(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """The file, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)
         try:
             with open(handle, "wb") as file:  # noqa: PTH123 - a handle, not a path
-                write(taken, file)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             Path(fresh).chmod(0o644)

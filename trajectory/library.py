@@ -162,6 +162,20 @@ class Library:
         place = self._song_folder(self.song(song_id).id) / "kept" / name
         return place if place.is_file() else None
 
+    def kept_files(self, song_id: str, prefix: str) -> list[Path]:
+        """Those whose names begin so, the newest first."""
+        folder = self._song_folder(self.song(song_id).id) / "kept"
+        return sorted(folder.glob(f"{prefix}*"), key=lambda file: -file.stat().st_mtime)
+
+    def drop(self, song_id: str, name: str) -> None:
+        """Gives up a kept file; one that is gone already is no error."""
+        place = self.kept_file(song_id, name)
+        if place is not None:
+            place.unlink(missing_ok=True)
+            with self._catalogue.writing() as connection:
+                size = _size(place.parent.parent) + _size(place.parent)
+                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (size, song_id))
+
     def add_run(self, song_id: str, run: Run) -> RunEntry:
         """Keeps a run of a song; one with the same settings that still loads stays in its place, since others may be reading it."""
         with self._catalogue.told(), self._spool() as spool:

@@ -18,6 +18,7 @@ from trajectory.runs import Run, RunError, Scaling, Song
 from trajectory.settings import FORECASTERS, WHOLE, SectionSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from trajectory.features import Features
     from trajectory.model import Autoencoder
 
 SNAPSHOTS = 40
@@ -150,3 +151,11 @@ def method(name: str, run: Run) -> forecasting.Method:
     if name not in networks.METHODS:
         raise forecasting.ForecastError(f"there is no forecaster '{name}'; choose from {', '.join(FORECASTERS)}")
     return networks.METHODS[name]
+
+
+def heard(song: Recording) -> Features:
+    """What one hears in a song."""
+    from trajectory import features
+    from trajectory.spectrogram import spectrogram
+
+    return features.features(song, spectrogram(song, Settings().spectrogram))

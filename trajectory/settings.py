@@ -14,6 +14,8 @@ from trajectory.errors import TrajectoryError
 
 Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
+Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]  # what colours a path
+HUES: tuple[Hue, ...] = typing.get_args(Hue)
 FORECASTERS = ("persistence", "mean", "knn", "delay-knn", "smap", "default", "ensemble", "mlp", "lstm", "causal", "branch")
 
 

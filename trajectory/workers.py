@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from trajectory.divergence import Divergence, ProtocolName
     from trajectory.pipeline import FitProgress
     from trajectory.runs import Run
+    from trajectory.settings import Hue
+    from trajectory.video import Camera
 
 TRAINING = "training"  # the resource of which each worker has one: its second thread is left to quick work
 WARM = "trajectory-warm"  # the name under which a worker tells that it has practised
@@ -103,6 +105,14 @@ class Report:
             self._shown = now
         self._send(message)
         self._losses, self._sent = [], now
+
+    def tell(self, about: dict[str, Any]) -> None:
+        """How far anything else has come, at most ten times a second."""
+        self.check()
+        now = time.monotonic()
+        if now >= self._sent + PROGRESS_SECONDS:
+            self._send({"progress": about, "losses": []})
+            self._sent = now
 
     def check(self) -> None:
         """Looks at the worker's own book, which costs nothing: a task whose future was given up does not stand there as executing."""
@@ -169,13 +179,11 @@ def decode(report: Report, run: Run, points: Floats) -> Floats:
 
 def listen(report: Report, sound: bytes, name: str, section: SectionSettings) -> Features:
     """What one hears in a section of a song."""
-    from trajectory import features
-    from trajectory.spectrogram import spectrogram
+    from trajectory import pipeline
 
-    settings = Settings(section=section)
-    recording = _recording(sound, name, settings)
+    recording = _recording(sound, name, Settings(section=section))
     report.check()
-    return features.features(recording, spectrogram(recording, settings.spectrogram))
+    return pipeline.heard(recording)
 
 
 def playable(report: Report, sound: bytes, name: str) -> bytes:
@@ -215,6 +223,42 @@ def diverge(
         report.check()
         found[name] = divergence.diverge(run.trajectory, pipeline.method(name, run), protocol, window=run.window_bins, steps=steps)
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmOrder:
+    """A film, loop or poster as a page asks for it."""
+
+    ending: str
+    settings: dict[str, Any]  # FilmSettings, the camera apart
+    turn_seconds: float | None = None  # the camera turns, from `views` if there is one
+    views: tuple[tuple[float, Camera], ...] = ()  # held where there is one, else eased between
+    hue: Hue = "time"
+    forming: bool = False
+    time: float = 0.0  # of a poster
+
+
+def film(
+    report: Report, runs: tuple[Run, ...], labels: tuple[str, str], sound: bytes, name: str, heard: Features, order: FilmOrder
+) -> bytes:
+    """The file that was asked for."""
+    from trajectory import filming, video
+
+    camera: video.Turn | video.Held | video.Keys
+    if order.turn_seconds is not None:
+        camera = video.Turn(seconds=order.turn_seconds, start=order.views[0][1] if order.views else None)
+    else:
+        camera = video.Held(camera=order.views[0][1]) if len(order.views) == 1 else video.Keys(keys=order.views)
+    settings = video.FilmSettings(**order.settings, camera=camera)
+    scenery = filming.Scenery(hue=order.hue, forming=order.forming)
+    shots = filming.shots(runs[0], scenery, against=runs[1] if len(runs) > 1 else None, features=heard, labels=labels)
+    with _song_file(sound, name) as song:
+        out = song.with_name(f"film{order.ending}")
+        track = None if order.forming else song
+        filming.film(
+            shots, out, settings, sound=track, features=heard, time=order.time, report=lambda progress: report.tell(vars(progress))
+        )
+        return out.read_bytes()
 
 
 def _recording(sound: bytes, name: str, settings: Settings) -> Recording:

@@ -6,12 +6,12 @@ import streamlit as st
 
 from trajectory import figures
 from trajectory.catalogue import RunEntry, SongEntry
-from trajectory.colouring import Hue
 from trajectory.errors import TrajectoryError
 from trajectory.features import Features
 from trajectory.records import Floats
 from trajectory.runs import Run
-from trajectory.ui import place, player, scenes, work
+from trajectory.settings import Hue
+from trajectory.ui import place, player, scenes, taking, work
 from trajectory.ui.services import library
 
 HEIGHT = 560
@@ -58,6 +58,8 @@ def stage(song: SongEntry, entry: RunEntry, run: Run, found: Features | None, hu
         height=HEIGHT,
     )
     place.remember(seen)
+    help_ = "Keeps this moment and camera: a film's camera can go from one such view to the next."
+    st.button("Key view for a film", icon=":material/add_a_photo:", on_click=taking.remember_view, help=help_)
     if seen.picked is not None:
         _meaning(run, np.array(seen.picked.point, np.float32))
 

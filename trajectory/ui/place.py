@@ -12,7 +12,7 @@ from trajectory.errors import TrajectoryError
 from trajectory.ui.player import Events, View
 from trajectory.ui.services import library
 
-LISTEN, EXPLORE, COMPARE, FORECAST, LIBRARY = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast", "library"))
+LISTEN, EXPLORE, COMPARE, FORECAST = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast"))
 
 
 def owner() -> str:

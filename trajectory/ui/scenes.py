@@ -6,10 +6,11 @@ from typing import Literal
 import numpy as np
 
 from trajectory import figures, geometry
-from trajectory.colouring import ALONG, Colouring, Hue, clock, colour
+from trajectory.colouring import ALONG, Colouring, clock, colour
 from trajectory.features import Features
 from trajectory.records import Floats, Forecast, Forming, Trajectory
 from trajectory.runs import Run
+from trajectory.settings import Hue
 from trajectory.ui import player
 
 Kind = Literal["forecast", "truth", "member"]

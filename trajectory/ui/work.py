@@ -69,6 +69,14 @@ def decoded(run: Run, points: Floats) -> Floats:
     return _wait(workers.decode, run, points, key=f"decode {_digest(points.tobytes(), run.trajectory.points.tobytes())}")
 
 
+def picture(song: SongEntry, entries: Sequence[RunEntry], heard: Features, order: workers.FilmOrder) -> bytes:
+    """One frame of a film, as a PNG."""
+    runs = tuple(library().run(entry.id) for entry in entries)
+    labels = (entries[0].label, entries[-1].label) if len(entries) > 1 else ("", "")
+    key = f"picture {_digest(repr((order, [entry.id for entry in entries])).encode())}"
+    return bytes(_wait(workers.film, runs, labels, b"", song.name, heard, order, key=key))
+
+
 @dataclass(frozen=True)
 class Question:
     """Which forecasts are wanted."""
