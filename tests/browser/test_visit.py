@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.serving import served
 from tests.songs import ROOT
 
 SONG = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
@@ -207,6 +209,15 @@ def test_a_songs_sound_is_served_in_parts_and_nothing_else_is(page: Page, traine
     assert (part.status, part.body(), part.headers["content-type"]) == (206, b"OggS", "audio/ogg")
     assert page.request.get("/sound/0123456789abcdef").status == 404
     assert page.request.get("/sound/..%2f..%2fcatalogue.sqlite3").status == 404
+
+
+def test_a_link_may_be_the_first_visit_of_all(chromium: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, warm=False) as app:
+        page = chromium.new_page(base_url=app.address)
+        page.goto("/library")
+        expect(page.get_by_role("heading", name="Library")).to_be_visible()
+        expect(page.get_by_role("link", name="Listen", exact=True)).to_be_visible()
+        page.close()
 
 
 def test_pages_are_switched_quickly(page: Page, trained: str) -> None:

@@ -16,6 +16,7 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from streamlit.runtime.pages_manager import PagesManager
 
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Jobs
@@ -84,6 +85,7 @@ async def _tidy() -> None:
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
+    PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
     work, tidying = jobs(), asyncio.create_task(_tidy())
     yield {}
     tidying.cancel()
