@@ -9,7 +9,7 @@ const HOME = [0.95, -1.25, 0.85]; // from where a scene is seen at first
 const REST_POINTS = 4000; // what the path at rest needs to keep its shape on a screen
 const REST = "#4a4c5c";
 const BOX = "#34364a";
-const FAINT = { forecast: 0.42, truth: 0.34, member: 0.26 }; // of the line's colour, the rest being the dark behind it
+const FAINT = { forecast: 0.9, truth: 0.55, member: 0.3 }; // of the line's colour, the rest being the dark behind it
 const SCENE_DARK = [11, 11, 18];
 
 let loading = null; // one Plotly a page
@@ -166,7 +166,7 @@ function faintLines(lines) {
   const members = lines.filter((line) => line.kind === "member");
   const others = lines.filter((line) => line.kind !== "member").map((line) => {
     if (line.kind === "path") return trace(line.points, simplify(line.points, REST_POINTS), { color: REST, width: 1.5 });
-    return trace(line.points, line.times.keys(), { color: dimmed(line.colour, FAINT[line.kind]), width: 2, dash: line.kind === "forecast" ? "dash" : "solid" });
+    return trace(line.points, line.times.keys(), { color: dimmed(line.colour, FAINT[line.kind]), width: 3, dash: line.kind === "forecast" ? "dash" : "solid" });
   });
   const fans = [...new Set(members.map((line) => line.colour))].map((colour) => {
     return joined(members.filter((line) => line.colour === colour), { color: dimmed(colour, FAINT.member), width: 1 });
