@@ -166,3 +166,23 @@ def test_divergence_writes_a_table_numbers_a_plot_and_words(tmp_path: Path, caps
     assert (out / "divergence.png").read_bytes().startswith(b"\x89PNG")
     assert "past-only" in (out / "divergence.html").read_text(encoding="utf-8")
     assert "The encoder itself was trained on the whole song" in (out / "methods.txt").read_text()
+
+
+def test_a_song_is_kept_in_the_library_exported_filmed_and_brought_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "home"))
+    kept = run_json(capsys, "embed", LOOP, *QUICK)
+    assert run_json(capsys, "info", kept["run"])["points"] > 1_000
+    written = run_json(capsys, "export", kept["run"], "--as", "npz,bundle", "--with-sound", "--out", str(tmp_path / "out"))["written"]
+    with np.load(written[0]) as numbers:
+        assert {"points", "times", "loudness"} <= set(numbers.files)  # the library's sound was heard
+    poster = tmp_path / "poster.svg"
+    run_json(capsys, "video", kept["run"], "--size", "320x240", "--out", str(poster))
+    assert poster.read_text(encoding="utf-8").startswith("<")
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "another"))
+    back = run_json(capsys, "import", written[1])
+    assert (back["song"], back["run"]) == (kept["song_id"], kept["run"])
+    assert run_json(capsys, "embed", back["song"], *QUICK)["run"] == kept["run"]
+    assert main(["info", "0123456789abcdef"]) == 2
+    assert "no longer in the library" in capsys.readouterr().err
