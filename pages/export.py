@@ -3,7 +3,10 @@
 import streamlit as st
 
 from trajectory.ui import exploring, place, taking
+from trajectory.ui.services import library
 
+if not library().songs():
+    taking.bring_back()
 song, entry = place.song_and_run()
 run = exploring.loaded(entry)
 heard = exploring.heard(song, run)

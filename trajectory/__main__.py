@@ -75,6 +75,8 @@ def embed(options: argparse.Namespace) -> None:
             bar.update(progress.step / progress.steps - bar.n)
 
         run = pipeline.fit(song, settings, report=report)
+    if ID.fullmatch(options.song):
+        run = dataclasses.replace(run, song=dataclasses.replace(run.song, name=_library().song(options.song).name))
     _show({**_kept(run, song, options), **_run_facts(run)}, options)
 
 
@@ -84,7 +86,7 @@ def _kept(run: Run, song: Path, options: argparse.Namespace) -> dict[str, str]:
 
     if options.out:
         return {"run": str(runs.save(run, options.out))}
-    entry = _library().add_song(song, name=song.name)
+    entry = _library().song(options.song) if ID.fullmatch(options.song) else _library().add_song(song, name=song.name)
     return {"song_id": entry.id, "run": _library().add_run(entry.id, run).id}
 
 

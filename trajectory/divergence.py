@@ -42,7 +42,7 @@ class Divergence:
 
     @property
     def missing(self) -> int:
-        """Starts whose forecast came to no number, for want of neighbours; they are left out of every mean."""
+        """Starts whose forecast came to no number, for want of neighbours or of a past; they are left out of every mean."""
         return int((~np.isfinite(self.distances).all(axis=1)).sum())
 
     @property
@@ -180,11 +180,15 @@ def _parts(
 
 
 def _told(method: Method, task: Task, steps: int) -> Reals:
+    """A start with too little behind it for this forecaster has no number."""
     forecaster = method.fit(task.library)
-    if forecaster.history > task.starts.min() + 1:
+    ready = task.starts >= forecaster.history - 1
+    if not ready.any():
         raise ForecastError(f"the forecaster looks back on {forecaster.history} points; start at point {forecaster.history} or later")
-    paths = task.library.points[task.starts[:, None] + np.arange(1 - forecaster.history, 1)]
-    return forecaster.rollout(paths, steps)
+    paths = task.library.points[task.starts[ready, None] + np.arange(1 - forecaster.history, 1)]
+    told = np.full((len(ready), steps, paths.shape[2]), np.nan)
+    told[ready] = forecaster.rollout(paths, steps)
+    return told
 
 
 def _mean(values: Reals) -> Reals:

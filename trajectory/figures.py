@@ -20,7 +20,10 @@ BACKGROUND = "#0b0b12"
 QUIET = "#262838"
 FORECAST_COLOURS = ("#ff9d5c", "#f78fd0", "#7ad7ff", "#e8e36b", "#8df0b8")  # bright enough for the dark scene
 DASHES = ("solid", "dash", "dot", "dashdot")
-LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's, for every eye
+LINE_COLOURS = (  # Okabe and Ito's, for every eye, and four more
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    *("#8c6d31", "#7f7f7f", "#9467bd", "#17becf"),
+)
 
 
 def scene(trajectory: Trajectory, *, title: str = "") -> go.Figure:
@@ -126,7 +129,7 @@ def divergence_curves(curves: Sequence[Curve], *, protocol: str, unit: Unit | No
         hidden = {"x": x, "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False, "legendgroup": name}
         figure.add_scatter(y=mean - error, **hidden)
         figure.add_scatter(y=mean + error, **hidden, fill="tonexty", fillcolor=_faint(colour))
-        hover = "%{y:.3f} ± %{customdata:.3f} after %{x:.3g} " + unit
+        hover = "%{y:.3f} ± %{customdata:.3f}, %{x:.3g} ahead"
         line = {"color": colour, "dash": DASHES[dash]}
         figure.add_scatter(x=x, y=mean, customdata=error, name=name, mode="lines", line=line, legendgroup=name, hovertemplate=hover)
     figure.update_layout(

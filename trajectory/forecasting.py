@@ -23,6 +23,8 @@ Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 HORIZON = 30  # steps over which choices are made on the library
+MOST_MOMENTS = 4_000  # that a local linear map is fitted to; of a long song every so many-th
+MOST_TRIALS = 400  # forecasts of one part of the library
 LEAST_WEIGHT = 0.02  # in a blend; less is not worth the rollout
 
 
@@ -318,13 +320,13 @@ class Smap:
     def _candidates(self, library: Library) -> Iterator["_Smap"]:
         for memory in self.memories:
             moments = library.moments(before=memory.reach, after=1)
+            moments = moments[:: -(-len(moments) // MOST_MOMENTS) or 1]
             if _enough(library, moments, choices=len(self.memories)):
                 seen = memory.of(library.points, moments)
                 both = np.concatenate([seen, library.points[moments + 1] - library.points[moments]], axis=1)
-                products = (seen[:, :, None] * both[:, None]).reshape(len(both), -1)
+                sums = np.concatenate([both, (seen[:, :, None] * both[:, None]).reshape(len(both), -1)], axis=1)
                 for theta in self.thetas:
-                    settled = Smap(memories=(memory,), thetas=(theta,))
-                    yield _Smap(settled, moments, seen, np.concatenate([both, products], axis=1), memory, theta)
+                    yield _Smap(Smap(memories=(memory,), thetas=(theta,)), moments, seen, sums, memory, theta)
 
 
 @dataclass(frozen=True)
@@ -398,7 +400,8 @@ class Blend:
         others = replace(library, stretches=without(library.stretches, first - library.overlap, stop + library.overlap))
         longest = max(forecaster.history for forecaster in made)
         starts = library.moments(before=longest - 1, after=HORIZON)
-        starts = starts[(starts >= first) & (starts + HORIZON < stop)][::3]
+        starts = starts[(starts >= first) & (starts + HORIZON < stop)]
+        starts = starts[:: max(3, len(starts) // MOST_TRIALS)]
         paths = library.points[starts[:, None] + np.arange(1 - longest, 1)]
         truth = library.points[starts[:, None] + np.arange(1, HORIZON + 1)]
         return np.stack([forecaster.method.fit(others).rollout(paths, HORIZON) for forecaster in made]), truth

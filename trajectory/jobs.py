@@ -394,7 +394,8 @@ class _Link:
             except Exception:
                 LOG.exception("job %s could not be kept", job.key)
                 error = NOT_KEPT
-        self.jobs.end(job, "failed" if error else "done", error=error, result=None if error else outcome.result)
+        kept = error is not None or job._done is not None  # what was kept elsewhere need not stay in memory too
+        self.jobs.end(job, "failed" if error else "done", error=error, result=None if kept else outcome.result)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]

@@ -109,7 +109,7 @@ def words(entries: list[Entry]) -> str:
     saw = sorted({entry.run.settings.training.until for entry in entries})
     encoder = "the whole song" if saw == [1.0] else f"the first {', '.join(f'{share:.0%}' for share in saw)} of the song"
     missing = sum(entry.divergence.missing for entry in entries)
-    silent = f" {missing} forecasts came to no number for want of neighbours and are left out." if missing else ""
+    silent = f" {missing} forecasts came to no number for want of neighbours or of a past and are left out." if missing else ""
     best = max(entries, key=lambda entry: float(np.median(entry.divergence.valid_steps)))
     return (
         f"Forecasts of {found.distances.shape[1]} steps of {found.step_seconds * 1000:.1f} ms were made from {len(found.starts)} starts "

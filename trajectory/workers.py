@@ -199,30 +199,42 @@ def playable(report: Report, sound: bytes, name: str) -> bytes:
 
 def forecast(
     report: Report, run: Run, methods: tuple[str, ...], protocol: ProtocolName, steps: int, starts: tuple[float, ...]
-) -> list[Forecast]:
-    """One forecast for each start and method."""
+) -> tuple[list[Forecast], dict[str, str]]:
+    """One forecast for each start and method, and the sentences of those that refuse."""
     from trajectory import divergence, pipeline
 
-    found = []
+    found, refused = [], {}
     for start in starts:
         for name in methods:
             report.check()
-            method = pipeline.method(name, run)
-            found.append(divergence.forecast(run.trajectory, method, protocol, name=name, start=start, steps=steps, window=run.window_bins))
-    return found
+            try:
+                method = pipeline.method(name, run)
+                found.append(
+                    divergence.forecast(run.trajectory, method, protocol, name=name, start=start, steps=steps, window=run.window_bins)
+                )
+            except Cancelled:
+                raise
+            except TrajectoryError as error:
+                refused[name] = str(error)
+    return found, refused
 
 
 def diverge(
     report: Report, run: Run, methods: tuple[str, ...], protocol: ProtocolName, steps: int, _starts: tuple[float, ...]
-) -> dict[str, Divergence]:
-    """Every method's divergence on one run."""
+) -> tuple[dict[str, Divergence], dict[str, str]]:
+    """Every method's divergence on one run, and the sentences of those that refuse."""
     from trajectory import divergence, pipeline
 
-    found = {}
+    found, refused = {}, {}
     for name in methods:
         report.check()
-        found[name] = divergence.diverge(run.trajectory, pipeline.method(name, run), protocol, window=run.window_bins, steps=steps)
-    return found
+        try:
+            found[name] = divergence.diverge(run.trajectory, pipeline.method(name, run), protocol, window=run.window_bins, steps=steps)
+        except Cancelled:
+            raise
+        except TrajectoryError as error:
+            refused[name] = str(error)
+    return found, refused
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from typing import get_args
 import streamlit as st
 
 from trajectory.catalogue import RunEntry, SongEntry
-from trajectory.divergence import Divergence
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
+from trajectory.library import run_id
 from trajectory.runs import Run
 from trajectory.settings import (
     PRESETS,
@@ -22,7 +22,7 @@ from trajectory.settings import (
     WindowSettings,
     preset,
 )
-from trajectory.ui import numbers, place, player, scenes, training, work
+from trajectory.ui import exploring, numbers, place, player, scenes, training, work
 from trajectory.ui.services import library
 
 HEIGHT = 480
@@ -39,51 +39,58 @@ know the first 70 % of the path, and each axis is scaled to [0, 1] by what that 
 
 def other(song: SongEntry, first: RunEntry) -> RunEntry | Job:
     """The run on the right: one that was chosen, else the first's counterpart, trained if it is missing."""
-    runs = {each.id: each for each in library().runs_of(song.id) if each.id != first.id}
-    wanted = st.session_state.get("against") or st.query_params.get("against")
-    held: Settings | None = st.session_state.get("against-settings")
-    if held is not None:
-        return _trained(song, held)
-    if wanted in runs:
-        return runs[wanted]
-    settings = library().run(first.id).settings
-    counterpart = "pure" if first.preset != "pure" else "conditioned"
-    like = preset(counterpart)
-    model = dataclasses.replace(settings.model, horizons=like.model.horizons)
-    return _trained(song, dataclasses.replace(settings, loss=like.loss, model=model))
-
-
-def _trained(song: SongEntry, settings: Settings) -> RunEntry | Job:
+    settings = wanted(song, first)
+    chosen = next((each for each in library().runs_of(song.id) if each.id == st.query_params.get("against") != first.id), None)
+    if chosen is not None and _key(song) not in st.session_state:
+        return chosen
     (found,) = training.begin(song, [settings])
-    if isinstance(found, Job):
-        st.session_state["against-settings"] = settings
-    else:
-        st.session_state.pop("against-settings", None)
-        st.session_state["against"] = found.id
+    if not isinstance(found, Job):
+        st.session_state.pop(_key(song), None)
+        place.write({"against": found.id})
     return found
+
+
+def wanted(song: SongEntry, first: RunEntry) -> Settings:
+    """What is trained for the right: what was asked for below, else what conditioning is to be judged against."""
+    asked: Settings | None = st.session_state.get(_key(song))
+    if asked is not None and run_id(song.id, asked) != first.id:
+        return asked
+    settings = exploring.loaded(first).settings
+    like = preset("pure" if first.preset != "pure" else "conditioned")
+    return dataclasses.replace(settings, loss=like.loss, model=dataclasses.replace(settings.model, horizons=like.model.horizons))
+
+
+def _key(song: SongEntry) -> str:
+    return f"against-settings {song.id}"
 
 
 def chooser(song: SongEntry, first: RunEntry, second: RunEntry | Job) -> None:
     """Which run stands on the right."""
     labels = {each.id: each.label for each in library().runs_of(song.id) if each.id != first.id}
-    if isinstance(second, RunEntry) and labels:
-        key = f"against-{second.id}-{len(labels)}"
-        index = list(labels).index(second.id)
-        st.selectbox("Against", list(labels), index=index, format_func=labels.__getitem__, key=key, on_change=_turn_to, args=(key,))
+    if not labels:
+        return
+    shown = second.id if isinstance(second, RunEntry) else None
+    key = f"against-{first.id}-{shown}-{len(labels)}"
+    index = list(labels).index(shown) if shown else None
+    hint = "one is being trained; or choose"
+    names = labels.__getitem__
+    st.selectbox("Against", list(labels), index=index, format_func=names, key=key, placeholder=hint, on_change=_turn_to, args=(song, key))
 
 
-def _turn_to(key: str) -> None:
-    st.session_state["against"] = st.session_state[key]
+def _turn_to(song: SongEntry, key: str) -> None:
+    st.session_state.pop(_key(song), None)
+    place.write({"against": st.session_state[key]})
 
 
-def waiting(song: SongEntry, job: Job) -> None:
+def waiting(song: SongEntry, first: RunEntry) -> None:
     """Follows the missing model's training; the page goes on when it is there."""
-    settings: Settings = st.session_state["against-settings"]
+    settings = wanted(song, first)
 
     def look() -> None:
-        training.status(song, settings, job)
-        if job.state == "done":
+        (found,) = training.begin(song, [settings])
+        if isinstance(found, RunEntry):
             st.rerun()
+        training.status(song, settings, found)
 
     st.fragment(look, run_every=LOOK_SECONDS)()
 
@@ -96,7 +103,7 @@ def stage(song: SongEntry, one: Run, two: Run, labels: tuple[str, str]) -> None:
     try:
         right = scenes.aligned(two, one, colourings[1], label=labels[1])
     except TrajectoryError as error:
-        st.warning(f"The two are shown as they are: {error}", icon=":material/info:")
+        st.warning(f"The two are shown as they are: {place.plain(str(error))}", icon=":material/info:")
         right = scenes.of_run(two, colourings[1], label=labels[1])
     seen = player.player(
         (left, right),
@@ -116,11 +123,12 @@ def measured(entries: tuple[RunEntry, RunEntry], runs: tuple[Run, Run]) -> None:
 
     def table() -> None:
         ready = all(job.ended for job in asked)
-        told: list[dict[str, Divergence]] = [work.divergences(job) for job in asked]
-        numbers.side_by_side(runs, [entry.label for entry in entries], told)
-        for job in asked:
-            if job.state == "failed":
-                st.warning(f"No forecasts to compare: {job.error}", icon=":material/info:")
+        told = [work.divergences(job)[0] for job in asked]
+        numbers.side_by_side(runs, [entry.id for entry in entries], [entry.label for entry in entries], told)
+        sentences = [*(job.error or "" for job in asked if job.state == "failed")]
+        sentences += [sentence for job in asked for sentence in work.divergences(job)[1].values()]
+        for sentence in dict.fromkeys(sentences):
+            st.warning(f"No forecasts to compare: {place.plain(sentence)}", icon=":material/info:")
         if not ready:
             st.caption(":material/hourglass_top: The forecasts are being made and judged …")
         elif running:
@@ -130,7 +138,7 @@ def measured(entries: tuple[RunEntry, RunEntry], runs: tuple[Run, Run]) -> None:
     st.fragment(table, run_every=LOOK_SECONDS if running else None)()
 
 
-def advanced(like: Run) -> None:
+def advanced(song: SongEntry, left: RunEntry, like: Run) -> None:
     """Everything that can be set of a training; what it makes stands on the right."""
     now = like.settings
     with st.expander("Train another", icon=":material/tune:"), st.form("advanced", border=False):
@@ -139,8 +147,8 @@ def advanced(like: Run) -> None:
         at = WINDOWS.index(now.window.seconds) if now.window.seconds in WINDOWS else WINDOWS.index(0.5)
         window = first.selectbox("Window (seconds)", WINDOWS, index=at)
         scale: Scale = first.selectbox("Scale of the spectrogram", get_args(Scale))
-        dims = second.number_input("Dimensions", 1, 64, now.model.dims)
-        history = second.number_input("History of the branch, l (points)", 2, 200, now.model.history)
+        dims = second.number_input("Dimensions", 2, 32, now.model.dims)
+        history = second.number_input("History of the branch, l (points)", 1, 1_000, now.model.history)
         horizons = second.text_input("Horizons (steps)", placeholder="the preset's, like 1,2,4,8")
         steps = third.number_input("Steps (0: by the song's length)", 0, 5_000, 0)
         seed = third.number_input("Seed", 0, 2**31 - 1, 0)
@@ -162,11 +170,16 @@ def advanced(like: Run) -> None:
                 )
                 loss = dataclasses.replace(chosen.loss, **{field: value for field, value in weights.items() if value is not None})
                 model = chosen.model if not horizons else dataclasses.replace(chosen.model, horizons=_steps(horizons))
-                st.session_state["against-settings"] = dataclasses.replace(chosen, loss=loss, model=model)
+                asked = dataclasses.replace(chosen, loss=loss, model=model)
             except (TrajectoryError, ValueError) as error:
-                st.error(str(error), icon=":material/error:")
-            else:
-                st.rerun()
+                place.say(error)
+                return
+            if run_id(song.id, asked) == left.id:
+                st.info("These are the settings of the run on the left.", icon=":material/info:")
+                return
+            training.again(song, asked)
+            st.session_state[_key(song)] = asked
+            st.rerun()
 
 
 def _terms() -> tuple[tuple[str, str], ...]:

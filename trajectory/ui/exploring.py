@@ -25,12 +25,17 @@ ABOUT = """
 """
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read(run_id: str, added: float) -> Run:  # noqa: ARG001 - what was trained anew is read anew
+    return library().run(run_id)
+
+
 def loaded(entry: RunEntry) -> Run:
     """The run, or the sentence that says why not."""
     try:
-        return library().run(entry.id)
+        return _read(entry.id, entry.added)
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
+        place.say(error)
         st.stop()
 
 
@@ -39,7 +44,7 @@ def heard(song: SongEntry, run: Run) -> Features | None:
     try:
         return work.heard(song, run.settings.section)
     except TrajectoryError as error:
-        st.warning(f"The sound could not be looked at: {error}", icon=":material/hearing_disabled:")
+        st.warning(f"The sound could not be looked at: {place.plain(str(error))}", icon=":material/hearing_disabled:")
         return None
 
 
@@ -60,7 +65,7 @@ def stage(song: SongEntry, entry: RunEntry, run: Run, found: Features | None, hu
     place.remember(seen)
     help_ = "Keeps this moment and camera: a film's camera can go from one such view to the next."
     st.button("Key view for a film", icon=":material/add_a_photo:", on_click=taking.remember_view, help=help_)
-    if seen.picked is not None:
+    if seen.picked is not None and st.session_state.setdefault(f"pick {seen.picked.serial}", entry.id) == entry.id:  # not another run's
         _meaning(run, np.array(seen.picked.point, np.float32))
 
 
@@ -70,7 +75,7 @@ def _meaning(run: Run, shown: Floats) -> None:
     try:
         slice_ = work.decoded(run, point)[0]
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
+        place.say(error)
         return
     away = float(np.linalg.norm(run.trajectory.points - point, axis=1).min())
     times = (np.arange(len(slice_)) + 0.5) * run.scaling.bin_seconds

@@ -1,5 +1,6 @@
 """The stage of Forecast: paths that were foretold, drawn over what came, and how fast they part from it."""
 
+import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -8,13 +9,14 @@ import streamlit as st
 from trajectory import figures
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import clock
-from trajectory.divergence import Divergence
+from trajectory.divergence import Divergence, ProtocolName
 from trajectory.jobs import Job
 from trajectory.records import Forecast
 from trajectory.report import PROTOCOL_WORDS
+from trajectory.rhythm import Beat
 from trajectory.runs import Run
 from trajectory.settings import FORECASTERS
-from trajectory.ui import place, player, scenes, work
+from trajectory.ui import exploring, place, player, scenes, work
 from trajectory.ui.services import library
 
 HEIGHT = 520
@@ -41,7 +43,8 @@ def chooser(run: Run) -> work.Question:
     where, dice = st.columns([6, 1], vertical_alignment="bottom")
     if dice.button("Random", icon=":material/casino:", width="stretch"):
         st.session_state["start"] = float(np.random.default_rng().uniform(first + (last - first) / 2, last))
-    here = st.session_state.pop("asked", None) or st.session_state.get("start") or first + 0.7 * (last - first)
+    asked = st.session_state.pop("asked", None) or st.session_state.get("start") or place.number("from")
+    here = asked or first + 0.7 * (last - first)
     st.session_state["start"] = min(max(here, first), last)
     start = where.slider(
         "From (seconds)", first, last, key="start", step=0.05, help="Or click a moment in the picture, and press the button below it."
@@ -59,13 +62,23 @@ def chooser(run: Run) -> work.Question:
 def stage(song: SongEntry, entry: RunEntry, run: Run, question: work.Question) -> None:
     """The forecasts over the path; they appear when they are made."""
     job = work.begin_forecast(entry, question, owner=place.owner())
+    _only(job, "forecast-job")
+    place.write({"from": f"{question.starts[0]:.2f}"})
     st.fragment(_stage, run_every=None if job.ended else LOOK_SECONDS)(song, run, question, job, job.ended)
+
+
+def _only(job: Job, slot: str) -> None:
+    """What was asked for before and is not there yet is not wanted any more."""
+    former: Job | None = st.session_state.get(slot)
+    if former is not None and former is not job and not former.ended:
+        former.cancel()
+    st.session_state[slot] = job
 
 
 def _stage(song: SongEntry, run: Run, question: work.Question, job: Job, ended: bool) -> None:
     if job.ended and not ended:
         st.rerun()
-    told = work.forecasts(job)
+    told, refused = work.forecasts(job)
     colouring = scenes.coloured(run, "time", None)
     seen = player.player(
         (scenes.of_run(run, colouring, label=f"{question.protocol}, from {clock(question.starts[0])}", forecasts=told),),
@@ -73,19 +86,36 @@ def _stage(song: SongEntry, run: Run, question: work.Question, job: Job, ended: 
         sound=work.sound_address(song),
         span=scenes.span(run),
         colouring=scenes.scale(colouring),
-        view=player.View(time=max(question.starts[0] - 1.0, float(run.trajectory.times[0])), serial=round(question.starts[0] * 1000)),
+        view=dataclasses.replace(
+            place.view(), time=max(question.starts[0] - 1.0, float(run.trajectory.times[0])), serial=round(question.starts[0] * 1000)
+        ),
         height=HEIGHT,
     )
     place.remember(seen)
     if st.button("Forecast from where the comet is", icon=":material/my_location:"):
         st.session_state["asked"] = seen.time
         st.rerun()
+    for sentence in refused.values():
+        st.warning(place.plain(sentence), icon=":material/info:")
     if job.state == "failed":
-        st.error(job.error or "this forecast failed", icon=":material/error:")
+        place.say(job.error or "this forecast failed")
+        st.button("Try again", on_click=work.forget, args=(job,), key="forecast-again")
     elif not job.ended:
         st.caption(":material/hourglass_top: The forecasters are learning what they may know …")
     else:
         _legend(told)
+    st.caption(_known(run, question.protocol))
+
+
+def _known(run: Run, protocol: str) -> str:
+    """What forecasters may know is not all: the space itself was made by a network that heard something."""
+    until = run.settings.training.until
+    saw = "the whole song" if until >= 1 else f"the first {until:.0%} of the song"
+    window = run.settings.window.seconds
+    return (
+        f"Protocol {protocol}. The encoder, and the branch with it, was trained on {saw}. A point stands for {window:g} s of sound "
+        f"around its moment, so the last one known has heard {window / 2:g} s more than the start."
+    )
 
 
 def _legend(told: list[Forecast]) -> None:
@@ -105,29 +135,36 @@ def divergence(song: SongEntry, entry: RunEntry) -> None:
     left, middle, right = st.columns([3, 3, 2])
     methods = left.multiselect("Forecasters", FORECASTERS, default=JUDGED, key="judged")
     runs = middle.multiselect("Runs", list(labels), default=[entry.id], format_func=labels.__getitem__, key=f"judged-runs-{entry.id}")
-    protocol = right.selectbox("Protocol", list(PROTOCOL_WORDS), index=1, key="judged-protocol")
+    protocol: ProtocolName = right.selectbox("Protocol", get_args(ProtocolName), index=1, key="judged-protocol")
     unit: figures.Unit = st.segmented_control("Ahead in", get_args(figures.Unit), default="seconds", key="unit", required=True)
     if not (methods and runs):
         return
     question = work.Question(methods=tuple(methods), protocol=protocol, steps=29)
     asked = {each: work.begin_divergence(library().run_entry(each), question, owner=place.owner()) for each in runs}
     ended = all(job.ended for job in asked.values())
+    beats = {each: exploring.loaded(library().run_entry(each)).song.beat for each in runs}
 
     def curves() -> None:
         if not ended and all(job.ended for job in asked.values()):
             st.rerun()
-        _curves(asked, labels, protocol, unit)
+        _curves(asked, beats, labels, protocol, unit)
 
     st.fragment(curves, run_every=None if ended else LOOK_SECONDS)()
 
 
-def _curves(asked: dict[str, Job], labels: dict[str, str], protocol: str, unit: figures.Unit) -> None:
+def _curves(
+    asked: dict[str, Job], beats: dict[str, Beat | None], labels: dict[str, str], protocol: ProtocolName, unit: figures.Unit
+) -> None:
     found: list[figures.Curve] = []
     for each, job in asked.items():
-        beat = library().run(each).song.beat
+        beat = beats[each]
+        told, refused = work.divergences(job)
+        for method, sentence in refused.items():
+            st.warning(f"{method} on {labels[each]}: {place.plain(sentence)}", icon=":material/info:")
         if job.state == "failed":
-            st.error(f"{labels[each]}: {job.error}", icon=":material/error:")
-        for method, divergence_ in work.divergences(job).items():
+            place.say(f"{labels[each]}: {job.error}")
+            st.button("Try again", on_click=work.forget, args=(job,), key=f"again-{each}")
+        for method, divergence_ in told.items():
             seconds = beat.seconds if beat else None
             found.append(figures.Curve(method=method, run=labels[each], divergence=divergence_, beat_seconds=seconds))
     if any(not job.ended for job in asked.values()):
@@ -139,7 +176,9 @@ def _curves(asked: dict[str, Job], labels: dict[str, str], protocol: str, unit: 
     figure.update_layout(template=None, height=380, margin={"l": 0, "r": 0, "t": 10, "b": 0})
     st.plotly_chart(figure, key="divergence")
     st.markdown(_sentence(found))
-    st.caption(f"Protocol {PROTOCOL_WORDS[protocol]}. {JUDGED_HOW}")
+    missing = sum(curve.divergence.missing for curve in found)
+    silent = f" {missing} forecasts came to no number, for want of neighbours or of a past, and are left out." if missing else ""
+    st.caption(f"Protocol {PROTOCOL_WORDS[protocol]}. {JUDGED_HOW}{silent}")
 
 
 def _sentence(found: list[figures.Curve]) -> str:
@@ -151,7 +190,7 @@ def _sentence(found: list[figures.Curve]) -> str:
     def valid(divergence_: Divergence) -> float:
         return float(np.median(divergence_.valid_steps)) * divergence_.step_seconds
 
-    best = min(found, key=lambda curve: float(curve.divergence.mean.mean()))
+    best = min(found, key=lambda curve: float(np.nanmean(curve.divergence.nrmse)))  # it can be compared between spaces
     seconds = len(best.divergence.mean) * best.divergence.step_seconds
     words = f"Over {seconds:.2f} s **{best.method}** on *{best.run}* stays nearest to the truth: {last(best):.3f} away at the end"
     same = {curve.method: curve for curve in found if curve.run == best.run}

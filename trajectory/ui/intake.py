@@ -10,7 +10,7 @@ from trajectory.catalogue import SongEntry
 from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
 from trajectory.settings import WHOLE, AudioLimits, SectionSettings
-from trajectory.ui import place, work
+from trajectory.ui import place, training, work
 from trajectory.ui.services import library
 
 LIMITS = AudioLimits()
@@ -47,7 +47,7 @@ def chooser(samples: Path, *, open_wide: bool) -> None:
             on_change=_take_upload,
         )
         if problem:
-            st.error(problem, icon=":material/error:")
+            place.say(problem)
         st.caption("or take one of these")
         with st.container(horizontal=True):
             for sample in sorted(samples.glob("*.*")):
@@ -83,30 +83,36 @@ def _add(source: Path, name: str) -> None:
 
 def section(song: SongEntry) -> SectionSettings:
     """The part of the song that is used: all of it, unless it is long and somebody says otherwise."""
-    st.subheader(place.title(song), anchor=False)
+    st.subheader(place.plain(place.title(song)), anchor=False)
     if song.seconds is None or song.seconds <= LONG:
         return WHOLE
     too_long = song.seconds > LIMITS.seconds
-    usual = (0.0, DEFAULT_PART if too_long else float(song.seconds))
+    whole = (0.0, float(song.seconds))
+    now = place.part() or ((0.0, DEFAULT_PART) if too_long else whole)
+    now = min(now[0], whole[1]), min(now[1], whole[1])
     with st.expander(f"Use a part of its {clock(song.seconds)}", icon=":material/content_cut:", expanded=too_long):
         if too_long:
             st.caption(f"A song of more than {LIMITS.seconds / 60:.0f} minutes is used in parts.")
         else:
             _waveform(song)
         with st.form(f"part-{song.id}", border=False):
-            low, high = st.slider("From and to (seconds)", 0.0, float(song.seconds), usual, step=0.5, key=f"part-slider-{song.id}")
-            st.form_submit_button("Use this part")
+            low, high = st.slider("From and to (seconds)", *whole, now, step=0.5)
+            if st.form_submit_button("Use this part") and (low, high) != now:
+                training.give_up(song)
+                place.write({"part": f"{low:g},{high:g}"})
+                now = low, high
+    low, high = now
     if high - low < 5 or high - low > LIMITS.seconds:
         st.warning(f"A part lasts from 5 s to {LIMITS.seconds / 60:.0f} minutes; this one {clock(high - low)}.")
         st.stop()
-    return WHOLE if (low, high) == (0.0, song.seconds) else SectionSettings(start=low, stop=high)
+    return WHOLE if now == whole else SectionSettings(start=low, stop=high)
 
 
 def _waveform(song: SongEntry) -> None:
     try:
         heard = work.heard(song, WHOLE)
     except TrajectoryError as error:
-        st.caption(str(error))
+        st.caption(place.plain(str(error)))
         return
     low, high = heard.waveform.T
     times = np.linspace(heard.start, heard.stop, len(low))

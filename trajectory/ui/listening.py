@@ -8,8 +8,7 @@ from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
 from trajectory.settings import Settings
-from trajectory.ui import place, player, scenes, training, work
-from trajectory.ui.services import library
+from trajectory.ui import exploring, place, player, scenes, training, work
 
 HEIGHT = 560
 LOOK_SECONDS = 0.3  # between two looks at a training
@@ -26,8 +25,8 @@ def stage(song: SongEntry, wanted: Sequence[Settings]) -> None:
 
 def _stage(song: SongEntry, wanted: Sequence[Settings], active: bool) -> None:
     found = training.begin(song, wanted)
-    if active and not work.running(found):
-        st.rerun()  # the whole page: it need not look again
+    if active != bool(work.running(found)):
+        st.rerun()  # the whole page: from now on it looks again by itself, or need not any more
     _scene(song, wanted[0], found[0])
     with st.container():
         for settings, each in zip(wanted, found, strict=True):
@@ -50,11 +49,11 @@ def _scene(song: SongEntry, settings: Settings, wanted: RunEntry | Job) -> None:
         else:
             _preview(song, settings)
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
+        place.say(error)
 
 
 def _finished(song: SongEntry, entry: RunEntry) -> None:
-    run = library().run(entry.id)
+    run = exploring.loaded(entry)
     colouring = scenes.coloured(run, "time", None)
     seen = player.player(
         (scenes.of_run(run, colouring, label=entry.label),),
@@ -81,8 +80,14 @@ def _live(song: SongEntry, settings: Settings, job: Job) -> None:
 def _preview(song: SongEntry, settings: Settings) -> None:
     key = f"preview {song.id} {settings.fingerprint()}"
     if key not in st.session_state:
-        st.session_state[key] = work.preview(song, settings)
+        try:
+            st.session_state[key] = work.preview(song, settings)
+        except TrajectoryError as error:
+            st.session_state[key] = str(error)
     path = st.session_state[key]
+    if isinstance(path, str):
+        place.say(path)
+        return
     _show(song, scenes.of_points(path.points, path.times, label="preview", note=PREVIEW_NOTE), live=False)
 
 

@@ -53,17 +53,16 @@ def _said(name: str, value: Any) -> str:
     return f"{value:.2f}" if name == "turn_cosine" else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def side_by_side(runs: Sequence[Run], labels: Sequence[str], told: Sequence[dict[str, Divergence]]) -> None:
+def side_by_side(runs: Sequence[Run], ids: Sequence[str], labels: Sequence[str], told: Sequence[dict[str, Divergence]]) -> None:
     """Smoothness, reconstruction and forecasts of two runs of one song."""
+    shapes = [_shape(run_id, run) for run_id, run in zip(ids, runs, strict=True)]
     rows: dict[str, list[str]] = {
-        "Smoothness (mean cosine of one step with the next; 1 is straight)": [
-            _number(geometry.mean_turn_cosine(run.trajectory.points)) for run in runs
-        ],
+        "Smoothness (mean cosine of one step with the next; 1 is straight)": [_number(shape.turn_cosine) for shape in shapes],
         "Reconstruction R (cross-entropy; lower is better)": [f"{run.training.reconstruction:.5f}" for run in runs],
         "Gain over the mean spectrum (higher is better)": [f"{run.training.gain:.5f}" for run in runs],
-        "Period": [f"{found.seconds:.2f} s" if (found := geometry.period(run.trajectory)) else "none" for run in runs],
+        "Period": [f"{shape.period_seconds:.2f} s" if shape.period_seconds else "none" for shape in shapes],
     }
-    for method in told[0] if all(told) else ():
+    for method in [name for name in told[0] if all(name in each for each in told)]:
         rows[f"{method}: distance to the truth after 1, 10 and 29 steps"] = [
             ", ".join(f"{each[method].mean[step - 1]:.3f}" for step in (1, 10, 29)) for each in told
         ]

@@ -22,10 +22,13 @@ def owner() -> str:
 
 def choose(song: str | None, run: str | None = None) -> None:
     """Makes them the ones that every page is about."""
-    if song != st.session_state.get("song") or run != st.session_state.get("run"):
+    before = st.session_state.get("song"), st.session_state.get("run")
+    if before != (song, run):
         st.session_state.pop("view", None)
+    if before[0] and before[0] != song:  # another song's moment and loop say nothing here
+        write({"t": None, "camera": None, "loop": None, "part": None, "against": None, "from": None})
     st.session_state["song"], st.session_state["run"] = song, run
-    _write({"song": song, "run": run})
+    write({"song": song, "run": run})
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ def song() -> SongEntry | None:
         found = library().song(library().run_entry(named.run).song_id if named.run and not named.song else named.song or "")
     except TrajectoryError as error:
         if named.song or named.run:
-            st.warning(f"{error}. It may have been deleted; choose another below or in the Library.", icon=":material/link_off:")
+            st.warning(
+                f"{plain(str(error))}. It may have been deleted; choose another below or in the Library.", icon=":material/link_off:"
+            )
             choose(None)
         return None
     return found
@@ -76,7 +81,7 @@ def song_and_run() -> tuple[SongEntry, RunEntry]:
     index = list(names).index(chosen.id)
     picked = left.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"song-{chosen.id}-{len(songs)}")
     chosen = next(each for each in songs if each.id == picked)
-    if picked != st.session_state.get("song"):
+    if linked is None or picked != linked.id:
         choose(picked)
     found = run(chosen)
     if found is None:
@@ -94,6 +99,16 @@ def _stop(words: str) -> NoReturn:
     st.page_link(LISTEN, label="Go to Listen", icon=":material/headphones:")
     st.stop()
     raise AssertionError
+
+
+def plain(text: str) -> str:
+    """A stranger's words as words: nothing in them is markdown."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|:$~" else letter for letter in text)
+
+
+def say(error: Exception | str) -> None:
+    """What went wrong, in its own sentence."""
+    st.error(plain(str(error)), icon=":material/error:")
 
 
 def title(of: SongEntry) -> str:
@@ -124,13 +139,25 @@ def remember(seen: Events) -> None:
     """Writes the view into the address."""
     st.session_state["view"] = View(time=seen.time, camera=seen.camera, loop=seen.loop)
     camera = [seen.camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz"] if seen.camera else []
-    _write(
+    write(
         {
             "t": f"{seen.time:.2f}",
             "camera": ",".join(f"{value:.3g}" for value in camera) or None,
             "loop": f"{seen.loop[0]:.2f},{seen.loop[1]:.2f}" if seen.loop else None,
         }
     )
+
+
+def part() -> tuple[float, float] | None:
+    """The part of the song that the address names, in seconds."""
+    found = _numbers(st.query_params.get("part", ""), 2)
+    return (found[0], found[1]) if found and 0 <= found[0] < found[1] else None
+
+
+def number(name: str) -> float | None:
+    """A number in the address."""
+    found = _numbers(st.query_params.get(name, ""), 1)
+    return found[0] if found else None
 
 
 def _numbers(text: str, count: int) -> list[float] | None:
@@ -142,7 +169,8 @@ def _numbers(text: str, count: int) -> list[float] | None:
     return found if len(found) == count and all(math.isfinite(each) and abs(each) < 1e6 for each in found) else None
 
 
-def _write(values: dict[str, str | None]) -> None:
+def write(values: dict[str, str | None]) -> None:
+    """Puts values into the address, or takes them out of it."""
     for name, value in values.items():
         if value is None:
             st.query_params.pop(name, None)

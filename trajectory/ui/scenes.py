@@ -49,14 +49,18 @@ def _three(points: Floats, reference: Run) -> Floats:
 def _told(forecasts: Sequence[Forecast], trajectory: Trajectory) -> Iterable[player.Line]:
     for told, hue in zip(forecasts, figures.FORECAST_COLOURS * len(forecasts), strict=False):
         if told is forecasts[0] and len(told.truth):
-            yield _line(told.truth, told.times[: len(told.truth)], "truth", "what came", "#ffffff", trajectory)
+            yield _line(told, told.truth, "truth", "what came", "#ffffff", trajectory)
         for member in told.members:
-            yield _line(member, told.times, "member", told.method, hue, trajectory)
-        yield _line(told.path, told.times, "forecast", told.method, hue, trajectory)
+            yield _line(told, member, "member", told.method, hue, trajectory)
+        if np.isfinite(told.path).all():
+            yield _line(told, told.path, "forecast", told.method, hue, trajectory)
 
 
-def _line(points: Floats, times: geometry.Reals, kind: Kind, name: str, hue: str, trajectory: Trajectory) -> player.Line:
-    return player.Line(points=figures.shown(points, trajectory), times=times, kind=kind, name=name, colour=hue)
+def _line(told: Forecast, points: Floats, kind: Kind, name: str, hue: str, trajectory: Trajectory) -> player.Line:
+    """From the last point that was known."""
+    known = trajectory.points[np.searchsorted(trajectory.times, told.start + 1e-9) - 1]
+    times = np.concatenate([[told.start], told.times[: len(points)]])
+    return player.Line(points=figures.shown(np.vstack([known, points]), trajectory), times=times, kind=kind, name=name, colour=hue)
 
 
 def coloured(run: Run, hue: Hue, heard: Features | None) -> Colouring:

@@ -25,7 +25,7 @@ def entry(song: SongEntry) -> None:
     """One song, its runs and what can be done with them."""
     with st.container(border=True):
         words, opening, more = st.columns([6, 1, 1], vertical_alignment="center")
-        words.markdown(f"**{_plain(place.title(song))}**")
+        words.markdown(f"**{place.plain(place.title(song))}**")
         length = clock(song.seconds) if song.seconds is not None else "of unknown length"
         words.caption(f"{length} · {song.runs} run{'' if song.runs == 1 else 's'} · {megabytes(song.bytes)} · {_ago(song.added)}")
         target = place.EXPLORE if song.runs else place.LISTEN
@@ -51,16 +51,16 @@ def undo() -> None:
     last: tuple[str, str, str] | None = st.session_state.get("deleted")
     problem = st.session_state.pop("problem", None)
     if problem:
-        st.error(problem, icon=":material/error:")
+        place.say(problem)
     if last is not None:
         words, button = st.columns([5, 1], vertical_alignment="center")
-        words.info(f"Deleted: {_plain(last[2])}. It can be brought back for ten minutes.", icon=":material/delete:")
+        words.info(f"Deleted: {place.plain(last[2])}. It can be brought back for ten minutes.", icon=":material/delete:")
         button.button("Undo", key="undo", on_click=_undo, width="stretch")
 
 
 def disk_use() -> None:
     """How much room it all takes, and where it lies."""
-    st.caption(f"{megabytes(library().disk_use())} on disk, in {library().root}")
+    st.caption(f"{megabytes(library().disk_use())} on disk, in {place.plain(str(library().root))}")
 
 
 def megabytes(size: int) -> str:
@@ -108,8 +108,3 @@ def _tried(change: object) -> None:
 def _ago(added: float) -> str:
     hours = (time.time() - added) / 3600
     return "just now" if hours < 0.1 else f"{hours:.0f} h ago" if hours < 36 else f"{hours / 24:.0f} days ago"
-
-
-def _plain(text: str) -> str:
-    """A stranger's words as words: nothing in them is markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|:$~" else letter for letter in text)

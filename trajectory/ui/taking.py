@@ -49,7 +49,7 @@ PREVIEW_WIDTH = 960
 def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) -> None:
     """A preview at once for every change, then the film itself, made by a worker."""
     if heard is None:
-        st.stop()
+        return
     wanted, preview = st.columns([2, 3])
     with wanted:
         order, against = _order(song, entry, run, heard)
@@ -150,14 +150,14 @@ def _preview(song: SongEntry, entry: RunEntry, against: RunEntry | None, heard: 
         entries = [entry, *([against] if against else [])]
         st.image(work.picture(song, entries, heard, still), width="stretch")
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
+        place.say(error)
 
 
 def _follow(job: Job, ended: bool) -> None:
     if job.ended and not ended:
         st.rerun()
     if job.state == "failed":
-        st.error(job.error or "this film failed", icon=":material/error:")
+        place.say(job.error or "this film failed")
     elif job.state == "cancelled":
         st.info("Cancelled: nothing was kept.", icon=":material/cancel:")
     elif job.state == "done":
@@ -201,13 +201,16 @@ def data(song: SongEntry, run: Run, heard: Features | None) -> None:
     with_sound = st.checkbox("Put the song's sound into the page and the bundle", key="with-sound", help="Only if you may pass it on.")
     hue: Hue = st.selectbox("Colour by", hues(heard, run.song.beat), key="data-hue")
     for kind, (label, mime) in KINDS.items():
-        made = st.session_state.get(f"made-{kind}")
+        asked = (song.id, run.settings.fingerprint(), with_sound, hue)
+        of, made = st.session_state.get(f"made-{kind}", (None, None))
+        made = made if of == asked else None
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(label, key=f"make-{kind}", icon=":material/draft:"):
                 try:
-                    made = st.session_state[f"made-{kind}"] = _file(song, run, heard, kind, with_sound=with_sound, hue=hue)
+                    made = _file(song, run, heard, kind, with_sound=with_sound, hue=hue)
+                    st.session_state[f"made-{kind}"] = asked, made
                 except TrajectoryError as error:
-                    st.error(str(error), icon=":material/error:")
+                    place.say(error)
             if made is not None:
                 name, content = made
                 st.download_button(
@@ -236,7 +239,7 @@ def bring_back() -> None:
         song = library().add_song(found.sound, name=found.sound_name or found.run.song.name)
         entry = library().add_run(song.id, found.run)
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
+        place.say(error)
         return
     place.choose(song.id, entry.id)
     st.switch_page(place.EXPLORE, query_params={"song": song.id, "run": entry.id})

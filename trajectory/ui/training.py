@@ -33,13 +33,21 @@ def again(song: SongEntry, settings: Settings) -> None:
     st.session_state.pop(f"job {song.id} {settings.fingerprint()}", None)
 
 
+def give_up(song: SongEntry) -> None:
+    """Cancels what this visitor has under way for a song."""
+    for name, held in st.session_state.items():
+        if str(name).startswith(f"job {song.id} ") and isinstance(held, Job) and not held.ended:
+            held.cancel()
+
+
 def status(song: SongEntry, settings: Settings, wanted: Wanted) -> None:
     """One line for one training, with its button."""
     if isinstance(wanted, RunEntry):
         return
     words, button = st.columns([5, 1], vertical_alignment="center")
     if wanted.state == "failed":
-        words.error(wanted.error or "this training failed", icon=":material/error:")
+        with words:
+            place.say(wanted.error or "this training failed")
     elif wanted.state == "cancelled":
         words.info(f"{settings.preset}: cancelled", icon=":material/cancel:")
     else:

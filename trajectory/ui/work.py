@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from trajectory.runs import Run
 from trajectory.settings import SectionSettings, Settings
 from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
 
+LOG = logging.getLogger(__name__)
+
 
 class WorkFailedError(TrajectoryError):
     """Work that a page waited for and that failed."""
@@ -31,6 +34,9 @@ def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | 
     key = run_id(song.id, settings)
     held = jobs().find(key)
     if held is not None and held.state == "done":
+        found = library().find_run(song.id, settings)  # it may have come to its end a moment ago
+        if found is not None:
+            return found
         jobs().forget(key)  # it was deleted since
     return jobs().submit(
         workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
@@ -57,11 +63,19 @@ def heard(song: SongEntry, section: SectionSettings) -> Features:
     return found
 
 
-def sound_address(song: SongEntry) -> str:
+def sound_address(song: SongEntry) -> str | None:
     """Where the browser gets the song's sound; one that browsers do not play is made into one that they do, once."""
+    try:
+        _make_playable(song)
+    except TrajectoryError as error:
+        LOG.warning("%s", error)
+        return None  # the player says that it moves in silence
+    return f"{BASE}/sound/{song.id}"
+
+
+def _make_playable(song: SongEntry) -> None:
     if song.suffix not in PLAYED and library().kept(song.id, PLAYABLE) is None:
         library().keep(song.id, PLAYABLE, _wait(workers.playable, _bytes(song), song.name, key=f"{PLAYABLE} {song.id}"))
-    return f"{BASE}/sound/{song.id}"
 
 
 def decoded(run: Run, points: Floats) -> Floats:
@@ -97,21 +111,26 @@ def begin_divergence(entry: RunEntry, question: Question, *, owner: str) -> Job:
     return _begin(workers.diverge, entry, question, owner=owner)
 
 
-def forecasts(job: Job) -> list[Forecast]:
-    """What came of `begin_forecast`, once it is done."""
-    return job.result if job.state == "done" else []
+def forecasts(job: Job) -> tuple[list[Forecast], dict[str, str]]:
+    """What came of `begin_forecast`, once it is done, and what was refused, by method."""
+    return job.result if job.state == "done" else ([], {})
 
 
-def divergences(job: Job) -> dict[str, Divergence]:
-    """What came of `begin_divergence`, by method, once it is done."""
-    return job.result if job.state == "done" else {}
+def divergences(job: Job) -> tuple[dict[str, Divergence], dict[str, str]]:
+    """What came of `begin_divergence`, by method, once it is done, and what was refused."""
+    return job.result if job.state == "done" else ({}, {})
+
+
+def forget(job: Job) -> None:
+    """Lets it be asked for again."""
+    jobs().forget(job.key)
 
 
 def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:
     key = f"{task.__name__} {entry.id} {json.dumps(vars(question))}"
     held = jobs().find(key)
-    if held is not None and held.state not in ("failed", "cancelled"):
-        return held
+    if held is not None and held.state != "cancelled":
+        return held  # also one that failed: it says why until it is asked for again
     return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, kind="quick", owner=owner)
 
 
