@@ -17,7 +17,7 @@ from trajectory.features import Features, features
 from trajectory.settings import SectionSettings, preset
 from trajectory.spectrogram import spectrogram
 
-Row = tuple[str, str, str, str]  # what, target, measured, verdict; no module that loads torch is loaded here, since memory is measured
+Row = tuple[str, str, str, str]  # what, target, measured, verdict
 
 SONG = Path(__file__).parents[2] / "assets/songs/03_rock_drums_sample.ogg"
 SECTION = SectionSettings(start=0, stop=30)
@@ -112,9 +112,10 @@ def film_memory(changes: dict[str, Any], paths: int) -> tuple[float, float]:
     heard = features(recording, spectrogram(recording, preset("conditioned").spectrogram))
     most = 0.0
 
-    def look(_progress: video.FilmProgress) -> None:
+    def look(progress: video.FilmProgress) -> None:
         nonlocal most
-        most = max(most, sum(resident(pid) for pid in (os.getpid(), *children())))
+        if progress.frame > 10:  # a process that was only just split off counts all of its parent's memory
+            most = max(most, sum(resident(pid) for pid in (os.getpid(), *children())))
 
     seconds = film_seconds(shot, heard, video.FilmSettings(stop=10.0, **changes), paths=paths, report=look)
     return seconds, most

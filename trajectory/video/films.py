@@ -210,7 +210,7 @@ def _encoder(suffix: str, settings: FilmSettings) -> tuple[str, str, list[str]]:
     colour = ["-vf", f"{COLOUR},format=yuv420p,{TAGS}", "-movflags", "+faststart", "-profile:v", "high"]
     if has_nvenc():
         return "h264_nvenc", "p1" if draft else "p5", [*colour, "-rc", "vbr", "-cq", "26" if draft else "20", "-b:v", "0"]
-    large = settings.width * settings.height * settings.fps > 1920 * 1080 * 30
+    large = settings.width * settings.height >= 1920 * 1080
     spare = ["-bf", "0", "-threads", "4"] if large else []  # half of the encoder's memory, for a larger file
     return "libx264", "ultrafast" if draft else "superfast", [*colour, "-crf", "23" if draft else "20", *spare]
 
