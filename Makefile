@@ -12,7 +12,8 @@ test: .venv/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --ignore tests/browser --ignore tests/test_pages.py
+	$(BIN)/pytest tests/test_pages.py tests/browser # one app and one browser at a time
 
 bench: .venv/test-ready
 	$(BIN)/python -m tests.benchmarks $(ONLY)

@@ -18,7 +18,6 @@ from trajectory.ui import services
 PAGES = ("explore", "compare", "forecast", "export")
 DRAWN = ("explore", "compare", "forecast")
 SAMPLE = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
-pytestmark = pytest.mark.xdist_group("app")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import app, forecasts, music
+from tests.benchmarks import app, films, forecasts, music
 from tests.benchmarks.forecasts import Row, verdict
 from tests.benchmarks.music import CLIPS, ROOT, Measured
 from tests.benchmarks.published import train_published
@@ -39,6 +39,9 @@ def main(wanted: list[str]) -> None:
         "published": forecasts.published_claim,
         "rollouts": forecasts.speed,
         "app": app.app,
+        "films": films.speed,
+        "film-sizes": films.sizes,
+        "film-lengths": films.lengths,
     }
     rows: list[Row] = []
     found: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}

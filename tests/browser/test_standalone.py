@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 from playwright.sync_api import Browser
 
@@ -11,7 +10,6 @@ from tests.test_export import HOSTILE, called, heard
 from trajectory import figures
 from trajectory.export import export
 
-pytestmark = pytest.mark.xdist_group("app")
 PLAYER = "window.__trajectoryPlayers.get('page')"
 
 

@@ -15,7 +15,6 @@ from tests.browser.serving import served
 from tests.songs import ROOT
 
 SONG = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
-pytestmark = pytest.mark.xdist_group("app")
 
 
 def settled(page: Page) -> None:
