@@ -207,7 +207,7 @@ def test_a_songs_sound_is_served_in_parts_and_nothing_else_is(page: Page, traine
     part = page.request.get(f"/sound/{song}", headers={"Range": "bytes=0-3"})
     assert (part.status, part.body(), part.headers["content-type"]) == (206, b"OggS", "audio/ogg")
     assert page.request.get("/sound/0123456789abcdef").status == 404
-    assert page.request.get("/sound/..%2f..%2fcatalogue.sqlite3").status == 404
+    assert page.request.get("/sound/..%2f..%2fcatalogue.sqlite3").status in (400, 404)
 
 
 def test_a_link_may_be_the_first_visit_of_all(chromium: Browser, tmp_path: Path) -> None:
