@@ -17,7 +17,7 @@ const MARK_SECONDS = 4; // how long the two moments of a recurrence stay marked
 const SAME_SECONDS = 0.3; // marks nearer to each other would only cover each other
 const TURN = 0.12; // radians a key press
 const FRAME_SECONDS = 0.02; // of a frame that costs the machine nothing to speak of
-const REST = 4; // parts of rest for each part of drawing, while a training needs the machine
+const REST = 12; // parts of rest for each part of drawing, while a training needs the machine
 
 const wallSeconds = () => performance.now() / 1000;
 let current = null; // the one that keys go to

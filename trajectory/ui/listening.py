@@ -11,7 +11,7 @@ from trajectory.settings import Settings
 from trajectory.ui import exploring, place, player, scenes, training, work
 
 HEIGHT = 560
-LOOK_SECONDS = 0.3  # between two looks at a training
+LOOK_SECONDS = 0.8  # between two looks at a training: each takes from it where there are few cores
 KEY = "listen"
 PREVIEW_NOTE = "Preview: principal components of the sound. Nothing is trained yet."
 
