@@ -207,6 +207,7 @@ def film(options: argparse.Namespace) -> None:
 
     run, sound = _run(options.what), _sound(options)
     heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound else None
+    against = _run(options.against) if options.against else None
     width, height = options.size
     settings = video.FilmSettings(
         width=width,
@@ -225,9 +226,9 @@ def film(options: argparse.Namespace) -> None:
     shots = filming.shots(
         run,
         filming.Scenery(hue=options.hue, forming=options.forming),
-        against=_run(options.against) if options.against else None,
+        against=against,
         features=heard,
-        labels=(run.settings.preset, _run(options.against).settings.preset) if options.against else ("", ""),
+        labels=(run.settings.preset, against.settings.preset) if against else ("", ""),
     )
     with tqdm(unit=" frames", file=sys.stderr, leave=False, disable=options.json or not sys.stderr.isatty()) as bar:
 

@@ -26,7 +26,7 @@ from trajectory import bundles, figures, geometry
 from trajectory.bundles import ExportError, line, read, stem, title
 from trajectory.colouring import Colouring, colour, hues
 from trajectory.features import Features
-from trajectory.records import Floats, Trajectory
+from trajectory.records import Floats
 from trajectory.runs import Run
 from trajectory.settings import Hue
 
@@ -192,7 +192,7 @@ def _page_data(taken: _Taken) -> dict[str, Any]:
         "plotly": "",  # it is there already
         "versions": dict.fromkeys(("lines", "colouring", "panes", "forming"), "page"),
     }
-    tables = {"lines": lines, "forming": {"number": _forming(run).ravel()}, **flat}
+    tables = {"lines": lines, "forming": {"number": figures.formed(run.forming).ravel()}, **flat}
     return {"meta": meta, "tables": {name: {key: _column(values) for key, values in table.items()} for name, table in tables.items()}}
 
 
@@ -221,12 +221,6 @@ def _panes(run: Run, heard: Features | None) -> tuple[dict[str, Any] | None, dic
         "spectrogram": {"level": picture.ravel()},
         "recurrence": {"level": levels.ravel()},
     }
-
-
-def _forming(run: Run) -> Floats:
-    """The snapshots, seen as the last of them is."""
-    last = Trajectory(points=run.forming.points[-1], times=run.forming.times)
-    return np.stack([figures.shown(points, last) for points in run.forming.points])
 
 
 def _column(values: NDArray[Any]) -> tuple[str, str]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from trajectory.colouring import ALONG, clock
 from trajectory.divergence import Divergence
-from trajectory.geometry import principal_axes
-from trajectory.records import Floats, Forecast, Trajectory
+from trajectory.geometry import align, principal_axes
+from trajectory.records import Floats, Forecast, Forming, Trajectory
 
 BACKGROUND = "#0b0b12"
 QUIET = "#262838"
@@ -64,6 +64,19 @@ def unshown(places: Floats, trajectory: Trajectory) -> Floats:
     """Places of a scene in the trajectory's own space, (n, 3) -> (n, dims); dimensions that are not shown rest at their mean."""
     centre, axes = principal_axes(trajectory.points)
     return np.asarray(np.asarray(places, np.float64)[:, : axes.shape[1]] @ axes.T + centre, dtype=np.float32)
+
+
+def formed(forming: Forming) -> Floats:
+    """The snapshots of a forming, seen as the last of them is: (snapshots, points, 3)."""
+    last = Trajectory(points=forming.points[-1], times=forming.times)
+    return np.stack([shown(points, last) for points in forming.points])
+
+
+def laid_over(trajectory: Trajectory, reference: Trajectory) -> Trajectory:
+    """A second path turned, moved and scaled onto the first, in as many dimensions as that one has."""
+    found = align(trajectory, reference).trajectory
+    points = np.pad(found.points, ((0, 0), (0, max(0, reference.dims - found.dims))))[:, : reference.dims]
+    return Trajectory(points=points, times=found.times)
 
 
 def forecast_scene(trajectory: Trajectory, forecasts: Sequence[Forecast], *, title: str = "") -> go.Figure:

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from trajectory import colouring, figures, geometry, video
+from trajectory import colouring, figures, video
 from trajectory.export import written
 from trajectory.features import Features
 from trajectory.records import Floats, Forecast, Trajectory
@@ -32,10 +30,7 @@ def shots(
     """One panel, or two of which the second is laid over the first's space."""
     found = [_shot(run, run.trajectory, run, scenery, features, labels[0])]
     if against is not None:
-        dims = run.trajectory.dims
-        laid = geometry.align(against.trajectory, run.trajectory).trajectory
-        same = np.pad(laid.points, ((0, 0), (0, max(0, dims - laid.dims))))[:, :dims]
-        path = Trajectory(points=same, times=laid.times)
+        path = figures.laid_over(against.trajectory, run.trajectory)
         found.append(_shot(against, path, run, replace(scenery, forecasts=()), features, labels[1]))
     return found
 
@@ -44,7 +39,7 @@ def _shot(run: Run, path: Trajectory, space: Run, scenery: Scenery, features: Fe
     """`path` as it lies in the space of one run, coloured as the other's."""
     if scenery.forming:
         last = Trajectory(points=run.forming.points[-1], times=run.forming.times)
-        snapshots = np.stack([figures.shown(each, last) for each in run.forming.points])
+        snapshots = figures.formed(run.forming)
         return video.Shot(points=snapshots[-1], times=last.times, rgb=_rgb(last, run, scenery, features), label=label, snapshots=snapshots)
     seen = space.trajectory
     return video.Shot(
@@ -58,16 +53,10 @@ def _shot(run: Run, path: Trajectory, space: Run, scenery: Scenery, features: Fe
 
 def _overlays(scenery: Scenery, seen: Trajectory) -> Iterator[video.Overlay]:
     for told, colour in zip(scenery.forecasts, figures.FORECAST_COLOURS * len(scenery.forecasts), strict=False):
-
-        def line(
-            points: Floats, kind: Literal["truth", "member", "forecast"], told: Forecast = told, colour: str = colour
-        ) -> video.Overlay:
-            return video.Overlay(points=figures.shown(points, seen), times=told.times[: len(points)], kind=kind, colour=colour)
-
-        if len(told.truth):
-            yield line(told.truth, "truth")
-        yield from (line(member, "member") for member in told.members)
-        yield line(told.path, "forecast")
+        lines: list[tuple[Kind, Floats]] = [("truth", told.truth), *(("member", each) for each in told.members), ("forecast", told.path)]
+        for kind, points in lines:
+            if len(points):
+                yield video.Overlay(points=figures.shown(points, seen), times=told.times[: len(points)], kind=kind, colour=colour)
 
 
 def _rgb(path: Trajectory, run: Run, scenery: Scenery, features: Features | None) -> Floats:

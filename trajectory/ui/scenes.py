@@ -35,15 +35,11 @@ def of_points(points: Floats, times: geometry.Reals, *, label: str, note: str = 
 
 
 def aligned(run: Run, reference: Run, colouring: Colouring, *, label: str) -> player.Scene:
-    """A second run's path, turned, moved and scaled onto the first's."""
-    found = geometry.align(run.trajectory, reference.trajectory).trajectory
-    line = player.Line(points=_three(found.points, reference), times=found.times, kind="path", values=colouring.values)
+    """A second run's path, laid over the first's."""
+    found = figures.laid_over(run.trajectory, reference.trajectory)
+    places = figures.shown(found.points, reference.trajectory)
+    line = player.Line(points=places, times=found.times, kind="path", values=colouring.values)
     return player.Scene(label=label, lines=(line,))
-
-
-def _three(points: Floats, reference: Run) -> Floats:
-    dims = reference.trajectory.dims
-    return figures.shown(np.pad(points, ((0, 0), (0, max(0, dims - points.shape[1]))))[:, :dims], reference.trajectory)
 
 
 def _told(forecasts: Sequence[Forecast], trajectory: Trajectory) -> Iterable[player.Line]:
@@ -100,6 +96,4 @@ def panes(run: Run, heard: Features) -> player.Panes:
 
 def forming(run: Run) -> Forming:
     """How the path took shape, seen as the finished path is."""
-    last = Trajectory(points=run.forming.points[-1], times=run.forming.times)
-    shapes = [figures.shown(each, last) for each in run.forming.points]
-    return Forming(steps=run.forming.steps, times=run.forming.times, points=np.stack(shapes))
+    return Forming(steps=run.forming.steps, times=run.forming.times, points=figures.formed(run.forming))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +29,13 @@ class WorkFailedError(TrajectoryError):
 
 def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | Job:
     """The kept run of these settings, or the job that makes it."""
-    found = library().find_run(song.id, settings)
-    if found is not None:
-        return found
     key = run_id(song.id, settings)
     held = jobs().find(key)
-    if held is not None and held.state == "done":
-        found = library().find_run(song.id, settings)  # it may have come to its end a moment ago
-        if found is not None:
-            return found
+    done = held is not None and held.state == "done"
+    found = library().find_run(song.id, settings)  # after the job, which may have come to its end a moment ago
+    if found is not None:
+        return found
+    if done:
         jobs().forget(key)  # it was deleted since
     return jobs().submit(
         workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
@@ -54,10 +53,8 @@ def heard(song: SongEntry, section: SectionSettings) -> Features:
     name = f"heard-{section.start:g}-{'end' if section.stop is None else f'{section.stop:g}'}.npz".replace(".", "_").replace("_npz", ".npz")
     kept = library().kept(song.id, name)
     if kept is not None:
-        try:
+        with suppress(FeatureError):  # what cannot be read back is heard again
             return Features.from_bytes(kept)
-        except FeatureError:
-            kept = None
     found: Features = _wait(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
     library().keep(song.id, name, found.to_bytes())
     return found
