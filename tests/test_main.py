@@ -108,7 +108,7 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["embed", LOOP], ["embed", LOOP, "--out", "x", "--from", "abc"], ["embed", LOOP, "--out", "x", "--preset", "best"], []]
+    "arguments", [["embed"], ["embed", LOOP, "--out", "x", "--from", "abc"], ["embed", LOOP, "--out", "x", "--preset", "best"], []]
 )
 def test_a_command_that_cannot_be_read_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
