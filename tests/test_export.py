@@ -1,3 +1,4 @@
+import base64
 import csv
 import dataclasses
 import functools
@@ -18,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.audio_files import click
 from tests.test_runs import assert_equal, make_run
 from trajectory import __main__ as command_line
 from trajectory import bundles, figures, geometry, runs
@@ -265,6 +268,18 @@ def test_a_sound_that_a_page_cannot_hold_is_refused_in_one_sentence(tmp_path: Pa
     with pytest.raises(ExportError, match=r"browsers do not play My song\.aiff"):
         exported("html", tmp_path, sound=sound.rename(tmp_path / "My song.aiff"))
     assert not list(tmp_path.glob("song*"))
+
+
+def test_a_page_takes_a_thirty_second_wav_at_the_same_moment_and_far_smaller(tmp_path: Path) -> None:
+    rate = 44_100
+    clicked = np.stack([click(rate, seconds=30.0, at=29.0), click(rate, seconds=30.0, at=1.0)], axis=1)
+    soundfile.write(tmp_path / "song.wav", clicked, rate)
+    page = exported("html", tmp_path, sound=tmp_path / "song.wav").read_bytes()
+    assert len(page) < 4_000_000
+    (held,) = re.findall(rb"data:audio/ogg;base64,([^\"]+)", page)
+    heard_again, _ = soundfile.read(io.BytesIO(base64.b64decode(held)))
+    assert heard_again.shape == clicked.shape
+    assert np.abs(np.abs(heard_again).argmax(axis=0) - [29 * rate, rate]).max() <= 1
 
 
 def test_a_page_of_thirty_seconds_with_sound_has_room_below_8_megabytes(tmp_path: Path, sound: Path) -> None:

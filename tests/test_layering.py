@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "features"),
     *("geometry", "colouring", "forecasting", "networks", "divergence", "figures", "video", "runs", "bundles", "export"),
-    *("filming", "report", "catalogue", "library", "pipeline", "workers", "jobs", "similarity", "encoders", "ui", "__main__"),
+    *("filming", "report", "encoders", "similarity", "catalogue", "library", "pipeline", "workers", "jobs", "ui", "__main__"),
 ]
-REACH_INSIDE_FUNCTIONS = {"__init__", "pipeline", "workers", "jobs", "__main__"}
+REACH_INSIDE_FUNCTIONS = {"__init__", "encoders", "pipeline", "workers", "jobs", "__main__"}
 FILES = sorted((ROOT / "trajectory").rglob("*.py"))
 PAGES = [ROOT / "app.py", *(ROOT / "pages").glob("*.py")]
 

@@ -1,6 +1,6 @@
 """A run -> files to take away: its numbers, a page that stands alone, a curve for 3D programs, and a bundle that comes back as it was.
 
-Nothing is trained, decoded or drawn here.
+Nothing is trained or drawn here.
 """
 
 import base64
@@ -22,11 +22,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory import bundles, figures, geometry
+from trajectory import audio, bundles, figures, geometry
 from trajectory.bundles import ExportError, line, read, stem, title
 from trajectory.colouring import Colouring, colour, hues
 from trajectory.features import Features
-from trajectory.records import Floats
+from trajectory.records import Floats, Trajectory
 from trajectory.runs import Run
 from trajectory.settings import Hue
 
@@ -41,7 +41,6 @@ PLAYED = {".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a
 PAGE_SOUND_BYTES = 6_000_000
 PAGE_HEIGHT = 600  # pixels of the scene
 WIDEST = 6_000  # bins of the spectrogram in a page: more than a screen shows, and less than a canvas takes
-RECURRENCE_SIDE = 320  # moments along each side of the plot
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,8 +53,12 @@ class _Taken:
     hue: Hue
 
     def coloured(self) -> Colouring:
-        seconds = self.run.settings.window.seconds
-        return colour(self.run.trajectory, self.hue, features=self.features, beat=self.run.song.beat, window_seconds=seconds)
+        return coloured(self.run, self.hue, self.features)
+
+
+def coloured(run: Run, hue: Hue, heard: Features | None, *, path: Trajectory | None = None) -> Colouring:
+    """The colours of a run's path, or of another path through its song, with what is known of its sound."""
+    return colour(path or run.trajectory, hue, features=heard, beat=run.song.beat, window_seconds=run.settings.window.seconds)
 
 
 def export(
@@ -202,7 +205,7 @@ def _panes(run: Run, heard: Features | None) -> tuple[dict[str, Any] | None, dic
         return None, {}
     joined = -(-len(heard.picture) // WIDEST)
     picture = np.maximum.reduceat(heard.picture, np.arange(0, len(heard.picture), joined), axis=0)
-    near = geometry.recurrence(run.trajectory, most=RECURRENCE_SIDE)
+    near = geometry.recurrence(run.trajectory, most=geometry.PLOTTED_MOMENTS)
     about = {
         "window_seconds": run.settings.window.seconds,
         "waveform": True,
@@ -215,11 +218,10 @@ def _panes(run: Run, heard: Features | None) -> tuple[dict[str, Any] | None, dic
         "recurrence": {"size": len(near.times), "low": float(near.times[0]), "high": float(near.times[-1])},
     }
     low, high = heard.waveform.T
-    levels = np.round(255 * near.graded()).astype(np.uint8)
     return about, {
         "waveform": {"low": low, "high": high},
         "spectrogram": {"level": picture.ravel()},
-        "recurrence": {"level": levels.ravel()},
+        "recurrence": {"level": near.levels().ravel()},
     }
 
 
@@ -233,6 +235,8 @@ def _sound_address(sound: Path) -> str:
     if kind is None:
         raise ExportError(f"browsers do not play {sound.name}; give the page one of {', '.join(PLAYED)}")
     data = read(sound)
+    if kind in ("audio/wav", "audio/flac"):
+        data, kind = audio.as_vorbis(sound), PLAYED[".ogg"]
     if len(data) > PAGE_SOUND_BYTES:
         most = f"{PAGE_SOUND_BYTES / 1e6:g}"
         raise ExportError(

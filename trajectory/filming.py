@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from trajectory import colouring, figures, video
-from trajectory.export import written
+from trajectory import figures, video
+from trajectory.export import coloured, written
 from trajectory.features import Features
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
@@ -60,8 +60,7 @@ def _overlays(scenery: Scenery, seen: Trajectory) -> Iterator[video.Overlay]:
 
 
 def _rgb(path: Trajectory, run: Run, scenery: Scenery, features: Features | None) -> Floats:
-    seconds = run.settings.window.seconds
-    return colouring.colour(path, scenery.hue, features=features, beat=run.song.beat, window_seconds=seconds).rgb()
+    return coloured(run, scenery.hue, features, path=path).rgb()
 
 
 def film(

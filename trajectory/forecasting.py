@@ -7,6 +7,7 @@ are in the library's own scale.
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -324,7 +325,8 @@ class Smap:
             if _enough(library, moments, choices=len(self.memories)):
                 seen = memory.of(library.points, moments)
                 both = np.concatenate([seen, library.points[moments + 1] - library.points[moments]], axis=1)
-                sums = np.concatenate([both, (seen[:, :, None] * both[:, None]).reshape(len(both), -1)], axis=1)
+                first, second = np.triu_indices(seen.shape[1], m=both.shape[1])
+                sums = np.concatenate([both, both[:, first] * both[:, second]], axis=1)
                 for theta in self.thetas:
                     yield _Smap(Smap(memories=(memory,), thetas=(theta,)), moments, seen, sums, memory, theta)
 
@@ -334,7 +336,7 @@ class _Smap:
     method: Smap
     moments: Indices
     seen: Reals  # (moments, width)
-    sums: Reals  # (moments, width + dims + width * (width + dims)): what was seen and the step that followed, and their products
+    sums: Reals  # (moments, ...): what was seen and the step that followed, width + dims, and their products, each pair of seen ones once
     memory: Memory
     theta: float
 
@@ -353,6 +355,15 @@ class _Smap:
             paths[:, at] = np.minimum(np.maximum(here, -1), 2)  # a linear map knows no bounds
         return paths[:, self.history :]
 
+    @cached_property
+    def _pairs(self) -> Indices:
+        """(width, width + dims): where in `sums` the product of each two stands."""
+        width, both = self.seen.shape[1], self.seen.shape[1] + self.seen.shape[1] // self.memory.count
+        first, second = np.triu_indices(width, m=both)
+        pairs = np.empty((both, both), np.int64)
+        pairs[first, second] = pairs[second, first] = both + np.arange(len(first))
+        return pairs[:width]
+
     def _step(self, now: Reals, hidden: NDArray[np.bool_] | None) -> Reals:
         width, dims = self.seen.shape[1], now.shape[1] // self.memory.count
         distances = cdist(now, self.seen)
@@ -363,7 +374,7 @@ class _Smap:
         sums = weights @ self.sums
         sums /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
         mean = sums[:, : width + dims]
-        spread = sums[:, width + dims :].reshape(len(now), width, -1) - mean[:, :width, None] * mean[:, None]
+        spread = sums[:, self._pairs] - mean[:, :width, None] * mean[:, None]
         square = spread[:, :, :width]
         np.einsum("nii->ni", square)[:] += 1e-7 * np.einsum("nii->n", square)[:, None] + 1e-14  # a view of the diagonals
         slopes = np.linalg.solve(square, spread[:, :, width:])

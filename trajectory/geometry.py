@@ -156,9 +156,16 @@ class Recurrence:
         typical = float(np.sqrt((self.distances**2).mean())) or 1.0
         return np.exp(-0.5 * (self.distances / (bandwidth * typical)) ** 2)
 
+    def levels(self) -> NDArray[np.uint8]:
+        """The same as a grey picture."""
+        return np.round(255 * self.graded()).astype(np.uint8)
+
     def thresholded(self, *, share: float = 0.1) -> NDArray[np.bool_]:
         """The nearest pairs of moments: this share of all."""
         return self.distances <= np.quantile(self.distances, share)
+
+
+PLOTTED_MOMENTS = 320  # along each side of a recurrence plot on a screen
 
 
 def recurrence(trajectory: Trajectory, *, most: int = 1_500) -> Recurrence:

@@ -16,7 +16,12 @@ Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
 Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]  # what colours a path
 HUES: tuple[Hue, ...] = typing.get_args(Hue)
+Pooling = Literal["mean", "max", "attention"]  # of a song's frames into one vector
+Likeness = Literal["cosine", "euclidean"]
+
+FILM_SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "4K": (3840, 2160), "portrait": (1080, 1920), "square": (1080, 1080)}
 FORECASTERS = ("persistence", "mean", "knn", "delay-knn", "smap", "default", "ensemble", "mlp", "lstm", "causal", "branch")
+ENCODERS = ("musicnn", "logmel-cnn", "rhythm", "wav2vec2", "hubert", "whisper")
 
 
 class SettingsError(TrajectoryError):

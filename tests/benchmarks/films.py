@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.forecasts import Row, verdict
 from trajectory import audio, colouring, figures, pipeline, video
 from trajectory.features import Features, features
-from trajectory.settings import SectionSettings, preset
+from trajectory.settings import FILM_SIZES, SectionSettings, preset
 from trajectory.spectrogram import spectrogram
-
-Row = tuple[str, str, str, str]  # what, target, measured, verdict
 
 SONG = Path(__file__).parents[2] / "assets/songs/03_rock_drums_sample.ogg"
 SECTION = SectionSettings(start=0, stop=30)
@@ -46,7 +45,7 @@ def sizes(_pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
     """Every size, 60 frames a second and two paths, 10 s each in a process of its own: frames a second and memory."""
     rows: list[Row] = []
     kept: dict[str, Any] = {}
-    jobs = [(name, {"width": width, "height": height}, 1) for name, (width, height) in video.SIZES.items()]
+    jobs = [(name, {"width": width, "height": height}, 1) for name, (width, height) in FILM_SIZES.items()]
     jobs += [("1080p at 60", {"fps": 60}, 1), ("1080p, two paths", {"strip": "waveform"}, 2)]
     for name, changes, paths in jobs:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
@@ -128,10 +127,6 @@ def children() -> list[int]:
 def resident(pid: int) -> float:
     """MB in memory now."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "NOT MET"
 
 
 def published_loop(shot: video.Shot) -> float:

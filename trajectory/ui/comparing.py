@@ -5,6 +5,7 @@ from typing import get_args
 
 import streamlit as st
 
+from trajectory import export
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
@@ -98,7 +99,7 @@ def waiting(song: SongEntry, first: RunEntry) -> None:
 @st.fragment
 def stage(song: SongEntry, one: Run, two: Run, labels: tuple[str, str]) -> None:
     """Both paths, one sound, cameras linked."""
-    colourings = [scenes.coloured(run, "time", None) for run in (one, two)]
+    colourings = [export.coloured(run, "time", None) for run in (one, two)]
     left = scenes.of_run(one, colourings[0], label=labels[0])
     try:
         right = scenes.aligned(two, one, colourings[1], label=labels[1])

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from trajectory import figures
+from trajectory import export, figures
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.features import Features
@@ -51,7 +51,7 @@ def heard(song: SongEntry, run: Run) -> Features | None:
 @st.fragment
 def stage(song: SongEntry, entry: RunEntry, run: Run, found: Features | None, hue: Hue) -> None:
     """The player; what is picked in it is drawn below."""
-    colouring = scenes.coloured(run, hue, found)
+    colouring = export.coloured(run, hue, found)
     seen = player.player(
         (scenes.of_run(run, colouring, label=entry.label),),
         key="explore",

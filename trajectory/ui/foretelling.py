@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import streamlit as st
 
-from trajectory import figures
+from trajectory import export, figures
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import clock
 from trajectory.divergence import Divergence, ProtocolName
@@ -79,7 +79,7 @@ def _stage(song: SongEntry, run: Run, question: work.Question, job: Job, ended: 
     if job.ended and not ended:
         st.rerun()
     told, refused = work.forecasts(job)
-    colouring = scenes.coloured(run, "time", None)
+    colouring = export.coloured(run, "time", None)
     seen = player.player(
         (scenes.of_run(run, colouring, label=f"{question.protocol}, from {clock(question.starts[0])}", forecasts=told),),
         key="forecast",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from trajectory import export
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
@@ -54,7 +55,7 @@ def _scene(song: SongEntry, settings: Settings, wanted: RunEntry | Job) -> None:
 
 def _finished(song: SongEntry, entry: RunEntry) -> None:
     run = exploring.loaded(entry)
-    colouring = scenes.coloured(run, "time", None)
+    colouring = export.coloured(run, "time", None)
     seen = player.player(
         (scenes.of_run(run, colouring, label=entry.label),),
         key=KEY,

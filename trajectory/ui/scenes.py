@@ -6,15 +6,13 @@ from typing import Literal
 import numpy as np
 
 from trajectory import figures, geometry
-from trajectory.colouring import ALONG, Colouring, clock, colour
+from trajectory.colouring import ALONG, Colouring, clock
 from trajectory.features import Features
 from trajectory.records import Floats, Forecast, Forming, Trajectory
 from trajectory.runs import Run
-from trajectory.settings import Hue
 from trajectory.ui import player
 
 Kind = Literal["forecast", "truth", "member"]
-RECURRENCE_SIDE = 320  # moments along each side of the plot
 
 
 def of_run(run: Run, colouring: Colouring, *, label: str = "", forecasts: Sequence[Forecast] = ()) -> player.Scene:
@@ -59,11 +57,6 @@ def _line(told: Forecast, points: Floats, kind: Kind, name: str, hue: str, traje
     return player.Line(points=figures.shown(np.vstack([known, points]), trajectory), times=times, kind=kind, name=name, colour=hue)
 
 
-def coloured(run: Run, hue: Hue, heard: Features | None) -> Colouring:
-    """A run's colours, with what is known of its sound."""
-    return colour(run.trajectory, hue, features=heard, beat=run.song.beat, window_seconds=run.settings.window.seconds)
-
-
 def span(run: Run) -> tuple[float, float]:
     """The part of the song that the run is about, in its seconds."""
     start = run.settings.section.start
@@ -82,13 +75,13 @@ def time_scale(low: float, high: float) -> player.Colouring:
 
 def panes(run: Run, heard: Features) -> player.Panes:
     """Waveform, spectrogram and recurrence plot, on the song's own time."""
-    near = geometry.recurrence(run.trajectory, most=RECURRENCE_SIDE)
+    near = geometry.recurrence(run.trajectory, most=geometry.PLOTTED_MOMENTS)
     return player.Panes(
         start=heard.start,
         bin_seconds=heard.bin_seconds,
         waveform=heard.waveform,
         spectrogram=heard.picture,
-        recurrence=np.round(255 * near.graded()).astype(np.uint8),
+        recurrence=near.levels(),
         recurrence_span=(float(near.times[0]), float(near.times[-1])),
         window_seconds=run.settings.window.seconds,
     )

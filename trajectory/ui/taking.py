@@ -14,18 +14,11 @@ from trajectory.errors import TrajectoryError
 from trajectory.features import Features
 from trajectory.jobs import Job
 from trajectory.runs import Run
-from trajectory.settings import Hue
+from trajectory.settings import FILM_SIZES, Hue
 from trajectory.ui import place, scenes, shelf, work
 from trajectory.ui.services import jobs, library, playable
 
 LOOK_SECONDS = 0.4
-SIZES = {
-    "1920 × 1080": (1920, 1080),
-    "1280 × 720": (1280, 720),
-    "3840 × 2160 (4K)": (3840, 2160),
-    "1080 × 1920 (portrait)": (1080, 1920),
-    "1080 × 1080 (square)": (1080, 1080),
-}
 ENDINGS = {
     ".mp4": "Film (MP4)",
     ".webm": "Film (WebM, may be transparent)",
@@ -66,7 +59,8 @@ def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) ->
 def _order(song: SongEntry, entry: RunEntry, run: Run, heard: Features) -> tuple[workers.FilmOrder, RunEntry | None]:
     kind, size = st.columns(2)
     ending = kind.selectbox("What", list(ENDINGS), format_func=ENDINGS.__getitem__, key="film-ending")
-    width, height = SIZES[size.selectbox("Size", list(SIZES), key="film-size")]
+    names = {name: f"{name} · {width} × {height}" for name, (width, height) in FILM_SIZES.items()}
+    width, height = FILM_SIZES[size.selectbox("Size", list(names), format_func=names.__getitem__, key="film-size")]
     left, right = st.columns(2)
     fps = left.selectbox("Frames a second", (24, 30, 60), index=1, key="film-fps")
     quality = right.selectbox("Quality", ("fine", "draft"), key="film-quality")

@@ -6,10 +6,9 @@ A shot's points are shown coordinates (`figures.shown`), its times are seconds o
 from .camera import Camera, Held, Keys, Turn, VideoError, home, project
 from .films import FilmProgress, film, frame, loop, poster_png, poster_svg
 from .panel import Box
-from .shots import SIZES, FilmSettings, Overlay, Shot, span
+from .shots import FilmSettings, Overlay, Shot, span
 
 __all__ = [
-    "SIZES",
     "Box",
     "Camera",
     "FilmProgress",

@@ -16,7 +16,6 @@ Background = Literal["dark", "light", "transparent"]
 Strip = Literal["waveform", "spectrogram"]
 Quality = Literal["draft", "fine"]
 
-SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "4K": (3840, 2160), "portrait": (1080, 1920), "square": (1080, 1080)}
 LEAST_PIXELS, MOST_PIXELS = 64, 4096
 MOST_FPS = 120
 FORMING_SECONDS = 12.0
