@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -9,9 +11,15 @@ expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the app's library."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def address(home: Path) -> Iterator[str]:
     """Where the app is served, its workers warm."""
-    with served(tmp_path_factory.mktemp("home")) as app:
+    with served(home) as app:
         yield app.address
 
 
@@ -19,6 +27,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def chromium() -> Iterator[Browser]:
     with chromium_drawing_in_software() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def trained(chromium: Browser, address: str) -> str:
+    """The query of a song with both runs, trained through the app."""
+    page = chromium.new_page(base_url=address)
+    page.set_default_timeout(90_000)
+    page.goto("/")
+    page.get_by_role("button", name="Cc0 loop 120bpm").click()
+    page.get_by_role("link", name="Explore it").wait_for()
+    page.wait_for_function("document.querySelectorAll('[data-testid=stProgress]').length === 0")
+    query = urlsplit(page.url).query
+    page.close()
+    return "&".join(part for part in query.split("&") if part.startswith(("song", "run")))
 
 
 @pytest.fixture

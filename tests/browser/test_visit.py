@@ -37,20 +37,6 @@ def opened(page: Page, where: str, key: str) -> None:
     settled(page)
 
 
-@pytest.fixture(scope="session")
-def trained(chromium: Browser, address: str) -> str:
-    """The query of a song with both runs, trained through the app."""
-    page = chromium.new_page(base_url=address)
-    page.set_default_timeout(90_000)
-    page.goto("/")
-    page.get_by_role("button", name="Cc0 loop 120bpm").click()
-    page.get_by_role("link", name="Explore it").wait_for()
-    page.wait_for_function("document.querySelectorAll('[data-testid=stProgress]').length === 0")
-    query = urlsplit(page.url).query
-    page.close()
-    return "&".join(part for part in query.split("&") if part.startswith(("song", "run")))
-
-
 def test_a_song_is_dropped_forms_and_is_there_again_after_a_refresh(page: Page) -> None:
     page.goto("/")
     settled(page)

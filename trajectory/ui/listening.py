@@ -8,6 +8,7 @@ from trajectory import export
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
+from trajectory.records import Trajectory
 from trajectory.settings import Settings
 from trajectory.ui import exploring, place, player, scenes, training, work
 
@@ -19,6 +20,8 @@ PREVIEW_NOTE = "Preview: principal components of the sound. Nothing is trained y
 
 def stage(song: SongEntry, wanted: Sequence[Settings]) -> None:
     """Everything of one song; looks again by itself for as long as something is under way."""
+    if work.is_new(song, wanted[0]):
+        _looked(song, wanted[0])  # before its trainings take the processors
     found = training.begin(song, wanted)
     active = bool(work.running(found))
     st.fragment(_stage, run_every=LOOK_SECONDS if active else None)(song, tuple(wanted), active)
@@ -79,17 +82,23 @@ def _live(song: SongEntry, settings: Settings, job: Job) -> None:
 
 
 def _preview(song: SongEntry, settings: Settings) -> None:
+    path = _looked(song, settings)
+    if isinstance(path, str):
+        place.say(path)
+    else:
+        _show(song, scenes.of_points(path.points, path.times, label="preview", note=PREVIEW_NOTE), live=False)
+
+
+def _looked(song: SongEntry, settings: Settings) -> Trajectory | str:
+    """The first look at a song, or the sentence that says why there is none."""
     key = f"preview {song.id} {settings.fingerprint()}"
     if key not in st.session_state:
         try:
             st.session_state[key] = work.preview(song, settings)
         except TrajectoryError as error:
             st.session_state[key] = str(error)
-    path = st.session_state[key]
-    if isinstance(path, str):
-        place.say(path)
-        return
-    _show(song, scenes.of_points(path.points, path.times, label="preview", note=PREVIEW_NOTE), live=False)
+    found: Trajectory | str = st.session_state[key]
+    return found
 
 
 def _show(song: SongEntry, scene: player.Scene, *, live: bool) -> None:

@@ -27,6 +27,11 @@ class WorkFailedError(TrajectoryError):
     """Work that a page waited for and that failed."""
 
 
+def is_new(song: SongEntry, settings: Settings) -> bool:
+    """Whether no run of these settings is kept or under way."""
+    return jobs().find(run_id(song.id, settings)) is None and library().find_run(song.id, settings) is None
+
+
 def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | Job:
     """The kept run of these settings, or the job that makes it."""
     key = run_id(song.id, settings)
