@@ -180,6 +180,14 @@ def test_a_song_is_kept_in_the_library_exported_filmed_and_brought_back(
     poster = tmp_path / "poster.svg"
     run_json(capsys, "video", kept["run"], "--size", "320x240", "--out", str(poster))
     assert poster.read_text(encoding="utf-8").startswith("<")
+    seen = {poster.read_text(encoding="utf-8")}
+    for more in (["--camera", "1.5,0,0.5,0,0,0,0,0,1"], ["--forecast", "knn", "--forecast-at", "0:20", "--at", "0:22"]):
+        run_json(capsys, "video", kept["run"], "--size", "320x240", "--out", str(poster), *more)
+        seen.add(poster.read_text(encoding="utf-8"))
+    assert len(seen) == 3
+    with pytest.raises(SystemExit):
+        main(["video", kept["run"], "--out", str(poster), "--camera", "1,2,3"])
+    assert "is no camera" in capsys.readouterr().err
     monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "another"))
     back = run_json(capsys, "import", written[1])
     assert (back["song"], back["run"]) == (kept["song_id"], kept["run"])

@@ -224,7 +224,9 @@ def test_a_film_is_previewed_made_kept_and_given_up() -> None:
     assert not app.error
     for key, value in (("film-ending", ".gif"), ("film-size", "square"), ("film-quality", "draft")):
         app.selectbox(key=key).set_value(value)
+    app.multiselect(key="film-forecasts").set_value(["knn"])
     app.selectbox(key="film-ending").set_value(".png").run()
+    assert not app.error
     press(app, "Make it")
     until(app, "It is made")
     (file,) = services.library().kept_files(song, "film-")

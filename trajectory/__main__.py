@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from trajectory.errors import TrajectoryError
 from trajectory.settings import (
     FORECASTERS,
+    HEARD,
     HUES,
     PRESETS,
     Device,
@@ -105,14 +106,13 @@ def forecast(options: argparse.Namespace) -> None:
     """Foretells where a run's path goes from a moment on, and keeps the forecasts beside what came."""
     import numpy as np
 
-    from trajectory import divergence, pipeline
+    from trajectory import pipeline
 
     run = _run(options.what)
-    path, window = run.trajectory, run.window_bins
-    random = np.random.default_rng(options.seed)
-    starts = options.at or [float(random.uniform(path.times[len(path.times) // 2], path.times[-1]))]
+    times = run.trajectory.times
+    starts = options.at or [float(np.random.default_rng(options.seed).uniform(times[len(times) // 2], times[-1]))]
     found = [
-        divergence.forecast(path, pipeline.method(name, run), options.protocol, name=name, start=start, steps=options.steps, window=window)
+        pipeline.foretell(run, name, start=start, steps=options.steps, protocol=options.protocol)
         for start in starts
         for name in options.methods.split(",")
     ]
@@ -206,7 +206,8 @@ def film(options: argparse.Namespace) -> None:
     from trajectory import audio, filming, pipeline, video
 
     run, sound = _run(options.what), _sound(options)
-    heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound else None
+    listens = sound and (options.strip or options.hue in HEARD)
+    heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound and listens else None
     against = _run(options.against) if options.against else None
     width, height = options.size
     settings = video.FilmSettings(
@@ -214,7 +215,7 @@ def film(options: argparse.Namespace) -> None:
         height=height,
         fps=options.fps,
         quality="draft" if options.draft else "fine",
-        camera=video.Turn(seconds=options.turn),
+        camera=video.Held(options.camera) if options.camera else video.Turn(seconds=options.turn),
         background=options.background,
         title=options.title or "",
         artist=options.artist or "",
@@ -225,7 +226,7 @@ def film(options: argparse.Namespace) -> None:
     )
     shots = filming.shots(
         run,
-        filming.Scenery(hue=options.hue, forming=options.forming),
+        filming.Scenery(hue=options.hue, forming=options.forming, forecasts=_overlays(run, options)),
         against=against,
         features=heard,
         labels=(run.settings.preset, against.settings.preset) if against else ("", ""),
@@ -239,6 +240,14 @@ def film(options: argparse.Namespace) -> None:
         track = None if options.forming else sound
         out = filming.film(shots, Path(options.out), settings, sound=track, features=heard, time=options.at, report=report)
     _show({"film": str(out), "bytes": out.stat().st_size}, options)
+
+
+def _overlays(run: Run, options: argparse.Namespace) -> tuple[Forecast, ...]:
+    from trajectory import pipeline
+
+    first, last = run.trajectory.times[[0, -1]]
+    start = first + 0.7 * (last - first) if options.forecast_at is None else options.forecast_at
+    return tuple(pipeline.foretell(run, name, start=start, steps=options.steps) for name in (options.forecast or "").split(",") if name)
 
 
 def _library() -> Library:
@@ -363,6 +372,18 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def _camera(text: str) -> dict[str, dict[str, float]] | None:
+    """None for one that turns."""
+    if text == "turn":
+        return None
+    try:
+        numbers = iter([float(part) for part in text.split(",")])
+        camera = {name: {axis: next(numbers) for axis in "xyz"} for name in ("eye", "center", "up")}
+    except (ValueError, StopIteration):
+        raise argparse.ArgumentTypeError(f"'{text}' is no camera; write turn, or the nine numbers of a link to Explore") from None
+    return camera
+
+
 def _steps_ahead(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -444,6 +465,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--song", metavar="SONG", help="its sound file (default: the library's; without one the film is silent)")
     command.add_argument("--size", type=_size, default="1920x1080", metavar="WxH", help="(default: %(default)s)")
     command.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second (default: %(default)s)")
+    command.add_argument(
+        "--camera", type=_camera, metavar="turn|NUMBERS", help="slowly turning, or held as a link to Explore says (camera=...)"
+    )
     command.add_argument("--turn", type=float, default=48.0, metavar="SECONDS", help="of once round the path (default: %(default)s)")
     command.add_argument("--background", default="dark", choices=("dark", "light", "transparent"), help="(default: %(default)s)")
     command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
@@ -452,6 +476,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--no-time", action="store_true", help="leave out the time code")
     command.add_argument("--strip", choices=("waveform", "spectrogram"), help="of the sound, below")
     command.add_argument("--forming", action="store_true", help="how the path took shape in training, instead")
+    command.add_argument("--forecast", metavar="METHODS", help="draw these forecasts over the path, made past-only")
+    command.add_argument("--forecast-at", type=_moment, metavar="TIME", help="where they start (default: at 70 %% of the path)")
+    command.add_argument("--forecast-steps", dest="steps", type=int, default=100, metavar="N", help="(default: %(default)s)")
     command.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="of the song, in seconds or m:ss")
     command.add_argument("--to", dest="stop", type=_moment, metavar="TIME")
     command.add_argument("--at", type=_moment, metavar="TIME", help="of a poster (default: the end)")

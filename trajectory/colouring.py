@@ -9,7 +9,7 @@ from trajectory import geometry
 from trajectory.features import Features
 from trajectory.records import Floats, Trajectory
 from trajectory.rhythm import Beat
-from trajectory.settings import HUES, Hue
+from trajectory.settings import HEARD, HUES, Hue
 
 Stops = tuple[tuple[float, str], ...]
 
@@ -41,7 +41,7 @@ class Colouring:
 
 def hues(features: Features | None, beat: Beat | None) -> list[Hue]:
     """What a song's path can be coloured by, with what is known of its sound."""
-    missing = {*(("loudness", "brightness") if features is None else ()), *(("beat phase",) if beat is None else ())}
+    missing = {*(HEARD if features is None else ()), *(("beat phase",) if beat is None else ())}
     return [hue for hue in HUES if hue not in missing]
 
 
@@ -56,7 +56,7 @@ def colour(
         return Colouring(
             title="phase of the beat", values=values.astype(np.float32), low=0.0, high=1.0, stops=ROUND, ends=("beat", "next beat")
         )
-    if hue in ("loudness", "brightness") and features is not None:
+    if hue in HEARD and features is not None:
         heard = features.loudness if hue == "loudness" else features.brightness
         unit = "dB" if hue == "loudness" else "Hz"
         return _scale(hue, features.at(heard, trajectory.times, window_seconds), HEAT, unit)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trajectory import forecasting, rhythm
-from trajectory.records import Floats, Forming, Recording, TrainingLog, Trajectory
+from trajectory.records import Floats, Forecast, Forming, Recording, TrainingLog, Trajectory
 from trajectory.runs import Run, RunError, Scaling, Song
 from trajectory.settings import FORECASTERS, WHOLE, SectionSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from trajectory.divergence import ProtocolName
     from trajectory.features import Features
     from trajectory.model import Autoencoder
 
@@ -151,6 +152,13 @@ def method(name: str, run: Run) -> forecasting.Method:
     if name not in networks.METHODS:
         raise forecasting.ForecastError(f"there is no forecaster '{name}'; choose from {', '.join(FORECASTERS)}")
     return networks.METHODS[name]
+
+
+def foretell(run: Run, name: str, *, start: float, steps: int, protocol: ProtocolName = "past-only") -> Forecast:
+    """Where the run's path goes from a moment on, as a forecaster says that knows no more than the protocol allows."""
+    from trajectory import divergence
+
+    return divergence.forecast(run.trajectory, method(name, run), protocol, name=name, start=start, steps=steps, window=run.window_bins)
 
 
 def heard(song: Recording) -> Features:

@@ -15,6 +15,7 @@ from trajectory.errors import TrajectoryError
 Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
 Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]  # what colours a path
+HEARD: tuple[Hue, ...] = ("loudness", "brightness")  # of them, those that need the sound
 HUES: tuple[Hue, ...] = typing.get_args(Hue)
 Pooling = Literal["mean", "max", "attention"]  # of a song's frames into one vector
 Likeness = Literal["cosine", "euclidean"]

@@ -201,17 +201,14 @@ def forecast(
     report: Report, run: Run, methods: tuple[str, ...], protocol: ProtocolName, steps: int, starts: tuple[float, ...]
 ) -> tuple[list[Forecast], dict[str, str]]:
     """One forecast for each start and method, and the sentences of those that refuse."""
-    from trajectory import divergence, pipeline
+    from trajectory import pipeline
 
     found, refused = [], {}
     for start in starts:
         for name in methods:
             report.check()
             try:
-                method = pipeline.method(name, run)
-                found.append(
-                    divergence.forecast(run.trajectory, method, protocol, name=name, start=start, steps=steps, window=run.window_bins)
-                )
+                found.append(pipeline.foretell(run, name, start=start, steps=steps, protocol=protocol))
             except Cancelled:
                 raise
             except TrajectoryError as error:
@@ -247,6 +244,7 @@ class FilmOrder:
     views: tuple[tuple[float, Camera], ...] = ()  # held where there is one, else eased between
     hue: Hue = "time"
     forming: bool = False
+    forecasts: tuple[Forecast, ...] = ()
     time: float = 0.0  # of a poster
 
 
@@ -262,7 +260,7 @@ def film(
     else:
         camera = video.Held(camera=order.views[0][1]) if len(order.views) == 1 else video.Keys(keys=order.views)
     settings = video.FilmSettings(**order.settings, camera=camera)
-    scenery = filming.Scenery(hue=order.hue, forming=order.forming)
+    scenery = filming.Scenery(hue=order.hue, forming=order.forming, forecasts=order.forecasts)
     shots = filming.shots(runs[0], scenery, against=runs[1] if len(runs) > 1 else None, features=heard, labels=labels)
     with _song_file(sound, name) as song:
         out = song.with_name(f"film{order.ending}")

@@ -13,8 +13,9 @@ from trajectory.colouring import hues
 from trajectory.errors import TrajectoryError
 from trajectory.features import Features
 from trajectory.jobs import Job
+from trajectory.records import Forecast
 from trajectory.runs import Run
-from trajectory.settings import FILM_SIZES, Hue
+from trajectory.settings import FILM_SIZES, FORECASTERS, Hue
 from trajectory.ui import place, scenes, shelf, work
 from trajectory.ui.services import jobs, library, playable
 
@@ -37,6 +38,7 @@ KINDS = {
 }
 TURN, HELD, KEYS = "turns slowly", "stays as in Explore", "goes along key views"
 PREVIEW_WIDTH = 960
+TOLD = "Made past-only, from the moment that was chosen on Forecast; they are drawn as the film comes to them."
 
 
 def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) -> None:
@@ -74,6 +76,8 @@ def _order(song: SongEntry, entry: RunEntry, run: Run, heard: Features) -> tuple
     low, high = scenes.span(run)
     start, stop = st.slider("Part (seconds)", low, high, (low, high), step=0.1, key=f"film-part-{entry.id}")
     others = {each.id: each for each in library().runs_of(song.id) if each.id != entry.id}
+    overlay = st.multiselect("Forecasts drawn over it", FORECASTERS, key="film-forecasts", help=TOLD)
+    told = _told(run, entry, tuple(overlay))
     beside = st.selectbox("Beside it", [None, *others], format_func=lambda one: others[one].label if one else "nothing", key="film-beside")
     first, second = st.columns(2)
     clock = first.checkbox("Time code", value=True, key="film-clock")
@@ -101,9 +105,26 @@ def _order(song: SongEntry, entry: RunEntry, run: Run, heard: Features) -> tuple
         views=tuple(views) if camera == KEYS else current,
         hue=hue,
         forming=forming,
+        forecasts=tuple(told),
         time=min(max(seen.time, low), high) or (low + high) / 2,
     )
     return order, others.get(beside or "")
+
+
+def _told(run: Run, entry: RunEntry, methods: tuple[str, ...]) -> list[Forecast]:
+    """Forecasts from the moment that was chosen on Forecast, or from where that page begins."""
+    if not methods:
+        return []
+    times = run.trajectory.times
+    start = place.number("from") or float(times[0] + 0.7 * (times[-1] - times[0]))
+    question = work.Question(methods=methods, protocol="past-only", steps=100, starts=(min(max(start, float(times[0])), float(times[-1])),))
+    job = work.begin_forecast(entry, question, owner=place.owner())
+    with st.spinner("The forecasters are learning what they may know …"):
+        job.wait(60)
+    found, refused = work.forecasts(job)
+    for sentence in (*refused.values(), *([job.error or ""] if job.state == "failed" else ())):
+        place.say(sentence)
+    return found
 
 
 def _views() -> list[tuple[float, Any]]:

@@ -212,6 +212,8 @@ def _encoder(suffix: str, settings: FilmSettings) -> tuple[str, str, list[str]]:
         return "h264_nvenc", "p1" if draft else "p5", [*colour, "-rc", "vbr", "-cq", "26" if draft else "20", "-b:v", "0"]
     large = settings.width * settings.height >= 1920 * 1080
     spare = ["-bf", "0", "-threads", "4"] if large else []  # half of the encoder's memory, for a larger file
+    if settings.width * settings.height > 1920 * 1080:
+        spare += ["-x264-params", "rc-lookahead=0:sync-lookahead=0:threads=2"]  # two thirds of what is left
     return "libx264", "ultrafast" if draft else "superfast", [*colour, "-crf", "23" if draft else "20", *spare]
 
 
