@@ -69,7 +69,7 @@ def unshown(places: Floats, trajectory: Trajectory) -> Floats:
 def formed(forming: Forming) -> Floats:
     """The snapshots of a forming, seen as the last of them is: (snapshots, points, 3)."""
     last = Trajectory(points=forming.points[-1], times=forming.times)
-    return np.stack([shown(points, last) for points in forming.points])
+    return shown(forming.points.reshape(-1, last.dims), last).reshape(*forming.points.shape[:2], 3)
 
 
 def laid_over(trajectory: Trajectory, reference: Trajectory) -> Trajectory:
@@ -150,7 +150,7 @@ def divergence_curves(curves: Sequence[Curve], *, protocol: str, unit: Unit | No
         xaxis_title=f"{unit} ahead",
         yaxis_title="mean distance to the truth",
         yaxis_rangemode="tozero",
-        template="plotly_white",
+        template=None if not buttons else "plotly_white",  # an app has its own, and copying one takes a while
         updatemenus=buttons,
     )
     return figure

@@ -48,6 +48,7 @@ WARM = "trajectory-warm"  # the name under which a worker tells that it has prac
 PROGRESS_SECONDS = 0.1  # between two reports that are sent
 SNAPSHOT_SECONDS = 0.25
 PREVIEW_WINDOWS = 400  # that the preview's axes are found from; all of them are placed
+NICE = 5  # the pages come first
 END_SECONDS = 4.0  # after which a launcher that should end is ended
 START_SECONDS = 60.0
 GIB = 1 << 30
@@ -351,6 +352,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a private folder for temporary files; removed at the end")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="trajectory-"))
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
     shutil.rmtree(folder, ignore_errors=True)

@@ -173,7 +173,7 @@ def _curves(
         return
     known = unit if all(curve.along(unit) is not None for curve in found) else "seconds"
     figure = figures.divergence_curves(found, protocol="", unit=known)
-    figure.update_layout(template=None, height=380, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    figure.update_layout(height=380, margin={"l": 0, "r": 0, "t": 10, "b": 0})
     st.plotly_chart(figure, key="divergence")
     st.markdown(_sentence(found))
     missing = sum(curve.divergence.missing for curve in found)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import anyio.to_thread
+import plotly.graph_objects as go
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -72,6 +73,12 @@ def check() -> None:
         st.stop()
 
 
+def _practise() -> None:
+    """Writes a figure that nobody sees, for what Plotly and Streamlit load on the way to a first one."""
+    figure = go.Figure(go.Heatmap(z=[[0.0, 1.0]]))
+    figure.add_scatter(x=[0.0], y=[1.0]).update_layout(title="practice", xaxis_title="x").to_json()
+
+
 async def _tidy() -> None:
     """Gives up, now and then, what was deleted too long ago to be brought back."""
     while True:
@@ -87,6 +94,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
     work, tidying = jobs(), asyncio.create_task(_tidy())
+    threading.Thread(target=_practise, name="practise", daemon=True).start()
     yield {}
     tidying.cancel()
     await anyio.to_thread.run_sync(work.close)
