@@ -3,8 +3,9 @@ import pytest
 
 from tests.test_forecasting import BY_NAME, METHODS, circle, path, published_loop
 from trajectory import divergence
+from trajectory.blending import Blend, Ensemble
 from trajectory.divergence import better, diverge, forecast, tasks
-from trajectory.forecasting import Blend, DelayKnn, Ensemble, ForecastError, Knn, Library, Mean, Method, Persistence, Reals
+from trajectory.forecasting import DelayKnn, ForecastError, Knn, Library, Mean, Method, Persistence, Reals
 
 
 def noisy(count: int, size: float = 0.05, seed: int = 0) -> Reals:

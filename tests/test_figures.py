@@ -3,9 +3,10 @@ import pytest
 
 from tests.test_divergence import noisy
 from tests.test_forecasting import path as song_of
+from trajectory.blending import Ensemble
 from trajectory.divergence import diverge, forecast
 from trajectory.figures import Curve, divergence_curves, forecast_scene, scene, shown, unshown
-from trajectory.forecasting import Ensemble, Mean, Persistence
+from trajectory.forecasting import Mean, Persistence
 from trajectory.records import Trajectory
 
 

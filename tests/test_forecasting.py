@@ -5,11 +5,10 @@ import pytest
 from scipy.integrate import solve_ivp
 from sklearn.neighbors import NearestNeighbors
 
-from trajectory import forecasting
+from trajectory import blending, forecasting
+from trajectory.blending import Blend, Ensemble
 from trajectory.forecasting import (
-    Blend,
     DelayKnn,
-    Ensemble,
     ForecastError,
     Knn,
     Library,
@@ -23,7 +22,7 @@ from trajectory.forecasting import (
 )
 from trajectory.records import Trajectory
 
-BY_NAME = forecasting.METHODS
+BY_NAME = blending.METHODS
 METHODS = tuple(BY_NAME.values())
 
 
