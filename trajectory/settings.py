@@ -16,13 +16,16 @@ Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
 Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]  # what colours a path
 HEARD: tuple[Hue, ...] = ("loudness", "brightness")  # of them, those that need the sound
+LEAST_WINDOW, MOST_WINDOW = 0.25, 4.0  # seconds
 HUES: tuple[Hue, ...] = typing.get_args(Hue)
 Pooling = Literal["mean", "max", "attention"]  # of a song's frames into one vector
 Likeness = Literal["cosine", "euclidean"]
 
+SONG_ENDINGS = ("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "mp4", "aac", "aif", "aiff", "caf", "w64", "webm", "mka")
 FILM_SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "4K": (3840, 2160), "portrait": (1080, 1920), "square": (1080, 1080)}
 FORECASTERS = ("persistence", "mean", "knn", "delay-knn", "smap", "default", "ensemble", "mlp", "lstm", "causal", "branch")
-ENCODERS = ("musicnn", "logmel-cnn", "rhythm", "wav2vec2", "hubert", "whisper")
+RHYTHMS = ("rhythm", "rhythm-at-any-tempo")  # of a song's own path, not of its sound
+ENCODERS = ("musicnn", "logmel-cnn", "rhythm", "rhythm-at-any-tempo", "wav2vec2", "hubert", "whisper")
 
 
 class SettingsError(TrajectoryError):
@@ -98,7 +101,7 @@ class WindowSettings:
     seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        _require(0.25 <= self.seconds <= 4.0, f"a window of {self.seconds} s is out of range; choose 0.25 to 4 s")
+        _require(LEAST_WINDOW <= self.seconds <= MOST_WINDOW, f"a window of {self.seconds} s is out of range; choose 0.25 to 4 s")
 
 
 HALF_SECOND = WindowSettings(seconds=0.5)
@@ -179,6 +182,8 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    encoder: str = ""  # another's name and version, where the path is not of the song's own network
+    partner: str = ""  # the id of a second song, where one network was trained on both
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -191,13 +196,18 @@ class Settings:
 
     @property
     def preset(self) -> str:
-        """The name of the preset with these losses and horizons, else `custom`."""
+        """The name of the preset with these losses and horizons, else `custom`; of another encoder, its own."""
+        if self.encoder:
+            return self.encoder.partition(" ")[0]
         return next((name for name, (loss, horizons) in PRESETS.items() if loss == self.loss and horizons == self.model.horizons), "custom")
 
     def fingerprint(self) -> str:
         """The same for settings that give the same trajectory; where it is computed is left out."""
         values = self.to_dict()
         del values["training"]["device"]
+        for name in ("encoder", "partner"):  # settings from before there were such keep their fingerprints
+            if not values[name]:
+                del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

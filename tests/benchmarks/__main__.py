@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import app, films, forecasts, music
+from tests.benchmarks import app, films, forecasts, index, likeness, music
 from tests.benchmarks.forecasts import Row, verdict
 from tests.benchmarks.music import CLIPS, ROOT, Measured
 from tests.benchmarks.published import train_published
@@ -42,6 +42,10 @@ def main(wanted: list[str]) -> None:
         "films": films.speed,
         "film-sizes": films.sizes,
         "film-lengths": films.lengths,
+        "retrieval": likeness.retrieval,
+        "tempo": likeness.tempo,
+        "index": index.search,
+        "index-million": index.million,
     }
     rows: list[Row] = []
     found: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
