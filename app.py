@@ -15,6 +15,7 @@ if __name__ == "__main__":
             st.Page("pages/explore.py", title="Explore", icon=":material/explore:"),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/forecast.py", title="Forecast", icon=":material/timeline:"),
+            st.Page("pages/alike.py", title="Alike", icon=":material/hub:"),
             st.Page("pages/export.py", title="Export", icon=":material/movie:"),
             st.Page("pages/library.py", title="Library", icon=":material/library_music:"),
         ],

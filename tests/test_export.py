@@ -342,7 +342,7 @@ def test_the_command_in_the_readme_gives_the_same_settings(chosen: Settings) -> 
     line = command(dataclasses.replace(make_run(), settings=chosen))
     assert line is not None
     program, *words = shlex.split(line.removeprefix("python -m "))
-    options = command_line._parser().parse_args(words)
+    options = command_line.parser(command_line.COMMANDS).parse_args(words)
     assert (program, options.song) == ("trajectory", "ärger 音.mp3")
     assert command_line._settings(options) == chosen
 

@@ -316,3 +316,42 @@ def test_a_strangers_words_are_shown_as_words() -> None:
     app = visit("library")
     (title,) = [each.value for each in app.markdown if "click" in each.value]
     assert title.startswith("**\\[click\\](javascript\\:alert(1)) \\<b\\>\\*\\*bold")
+
+
+def test_songs_are_heard_compared_and_drawn_on_a_map() -> None:
+    song = kept_song()
+    other = services.library().add_song(ROOT / "assets/songs/05_solo_piano.ogg", name="piano.ogg").id
+    app = visit("alike", song=song)
+    assert "0 of 2 songs have been heard by musicnn" in said(app)
+    press(app, "Hear them")
+    until(app, "cosine 0")  # of the other song, in the list
+    app = visit("alike", song=song)
+    assert not app.exception
+    assert not app.error
+    assert "songs have been heard" not in said(app)
+    assert "too few to tell clusters" in said(app)
+    assert "Tags" in said(app)
+    press(app, "Draw the song's path as this encoder hears it")
+    assert [run.label for run in services.library().runs_of(song)] == ["as musicnn hears it"]
+    explored = visit("explore", song=song)
+    assert not explored.exception
+    assert not explored.error
+    services.library().delete_song(other)
+    alone = visit("alike", song=song)
+    assert not alone.exception
+    assert "There is no other song yet" in said(alone)
+
+
+def test_an_encoder_that_is_not_there_says_how_to_get_it() -> None:
+    app = visit("alike", song=kept_song())
+    app.selectbox(key="encoder").set_value("logmel-cnn").run()
+    assert "train one first" in said(app)
+    app.selectbox(key="encoder").set_value("whisper").run()
+    assert not app.exception
+    assert "folder" in said(app)
+
+
+def test_without_songs_alike_says_where_to_get_some() -> None:
+    app = visit("alike")
+    assert not app.exception
+    assert "There is no song yet" in said(app)

@@ -16,13 +16,20 @@ def run_in(folder: Path, *command: str) -> None:
     """In a folder that has the songs but takes the results."""
     if not (folder / "assets").exists():
         (folder / "assets").symlink_to(ROOT / "assets")
-    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "TRAJECTORY_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_every_command_of_the_first_song_runs_as_written(tmp_path: Path) -> None:
     commands = [line for kind, text in BLOCKS for line in text.splitlines() if kind == "" and line.startswith(".venv/bin/python ")]
-    assert len(commands) == 7
+    assert len(commands) == 9
     for command in commands:
         run_in(tmp_path, sys.executable, *shlex.split(command)[1:])
 

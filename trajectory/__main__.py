@@ -10,17 +10,13 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from trajectory.errors import TrajectoryError
+from trajectory.options import WEIGHTS, Command, parser
 from trajectory.settings import (
-    FORECASTERS,
     HEARD,
-    HUES,
-    PRESETS,
-    Device,
     ModelSettings,
-    Scale,
     SectionSettings,
     Settings,
     SpectrogramSettings,
@@ -36,12 +32,11 @@ if TYPE_CHECKING:
     from trajectory.runs import Run
 
 ID = re.compile(r"[0-9a-f]{16}")  # of a song or a run in the library
-WEIGHTS = {"alpha": "forecast", "beta": "reconstruction", "gamma": "off_centre", "delta": "curvature", "kappa": "kl"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 done, 2 something the user can mend, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    options = parser(COMMANDS).parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # songs have names in every script
@@ -250,6 +245,62 @@ def _overlays(run: Run, options: argparse.Namespace) -> tuple[Forecast, ...]:
     return tuple(pipeline.foretell(run, name, start=start, steps=options.steps) for name in (options.forecast or "").split(",") if name)
 
 
+def index(options: argparse.Namespace) -> None:
+    """Takes a folder's songs into the library and lets an encoder hear each; goes on where it was stopped, tells at the end what failed."""
+    from tqdm import tqdm
+
+    from trajectory import indexing
+    from trajectory.collection import Collection
+    from trajectory.jobs import Jobs
+
+    library, jobs = _library(), Jobs.start(address=os.environ.get("TRAJECTORY_SCHEDULER"), workers=options.workers)
+    weights = indexing.weights(library, options.encoder, options.model)
+    with tqdm(unit=" songs", file=sys.stderr, leave=False, disable=options.json or not sys.stderr.isatty()) as bar:
+        try:
+            tally = indexing.index(library, jobs, Path(options.folder), weights, report=lambda tally: bar.update(tally.heard - bar.n))
+            ear = indexing.ear_of(jobs, weights)
+        finally:
+            jobs.close()
+    collection = Collection(library, ear)
+    if options.rebuild:
+        collection.rebuild()
+    songs = len(collection.songs()) if library.holders(ear.file) else 0
+    for name, sentence in tally.failed:
+        print(_printable(f"{name}: {sentence}"), file=sys.stderr)
+    _show({**dataclasses.asdict(tally), "failed": len(tally.failed), "songs_in_index": songs}, options)
+
+
+def similar(options: argparse.Namespace) -> None:
+    """Names the songs of the library that an encoder finds most like one, or the moments most like a moment."""
+    from trajectory import audio, encoders, indexing, pipeline, similarity, workers
+    from trajectory.collection import Collection, Ear
+
+    library, known = _library(), bool(ID.fullmatch(options.song))
+    encoder = workers.encoder(indexing.weights(library, options.encoder, options.model))
+    collection = Collection(library, Ear(encoder=options.encoder, version=encoder.version))
+    if options.at is not None:
+        moments = collection.moments(options.pooling, options.likeness)
+        here = similarity.moment_at(moments, options.song, options.at)
+        found = [dataclasses.asdict(each) for each in similarity.moments(moments, here, options.count)]
+    else:
+        songs = collection.songs(options.pooling, options.likeness)
+        if known:
+            near = similarity.neighbours(songs, options.song, options.count)
+        else:
+            heard = pipeline.listened(audio.load(options.song), encoder)
+            near = similarity.nearest(songs, encoders.pooled(heard.frames, options.pooling), options.count)
+        found = [{"song": each.id, "score": each.score} for each in near]
+    titles = {song.id: song.title for song in library.songs()}
+    facts = [{"title": titles.get(one["song"], ""), **one} for one in found]
+    words = {_label(one): one["score"] for one in facts}
+    _show({"like": options.song, **({"similar": facts} if options.json else words)}, options)
+
+
+def _label(found: dict[str, Any]) -> str:
+    at = f" at {found['seconds']:.1f} s" if "seconds" in found else ""
+    return f"{_printable(found['title'])[:60]}{at} ({found['song']})"
+
+
 def _library() -> Library:
     from trajectory import library
 
@@ -353,143 +404,17 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def _moment(text: str) -> float:
-    """`90`, `1:30` or `1:00:30` in seconds."""
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"'{text}' is no moment; write seconds or m:ss")
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        width, height = (int(side) for side in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no size; write one like 1920x1080") from None
-    return width, height
-
-
-def _camera(text: str) -> dict[str, dict[str, float]] | None:
-    """None for one that turns."""
-    if text == "turn":
-        return None
-    try:
-        numbers = iter([float(part) for part in text.split(",")])
-        camera = {name: {axis: next(numbers) for axis in "xyz"} for name in ("eye", "center", "up")}
-    except (ValueError, StopIteration):
-        raise argparse.ArgumentTypeError(f"'{text}' is no camera; write turn, or the nine numbers of a link to Explore") from None
-    return camera
-
-
-def _steps_ahead(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' are no horizons; write steps like 1,2,4,8") from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="trajectory", description="See the shape of music: a song becomes a path through space.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser("embed", help="train a song's own network and keep the run", description=embed.__doc__)
-    command.set_defaults(run=embed)
-    command.add_argument("song", metavar="SONG", help="a sound file of any usual kind, or a song's id in the library")
-    command.add_argument("--out", metavar="DIR", help="the folder that the run becomes (default: it is kept in the library)")
-    command.add_argument("--preset", default="conditioned", choices=PRESETS, help="the losses (default: %(default)s)")
-    command.add_argument("--scale", choices=get_args(Scale), help="of the spectrogram (default: linear)")
-    command.add_argument("--window", dest="seconds", type=float, metavar="SECONDS", help="sound that one point stands for (default: 0.5)")
-    command.add_argument("--dims", type=int, metavar="N", help="dimensions of the space (default: 3)")
-    command.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="use the song from here, in seconds or m:ss")
-    command.add_argument("--to", dest="stop", type=_moment, metavar="TIME", help="use the song up to here")
-    command.add_argument("--train-until", dest="until", type=float, metavar="SHARE", help="keep the rest of the song from the network")
-    command.add_argument("--device", choices=get_args(Device), help="where to train (default: auto, CUDA where there is one)")
-    command.add_argument("--seed", type=int, metavar="N", help="same seed, same CPU, same trajectory (default: 0)")
-    command.add_argument("--steps", type=int, metavar="N", help="of training (default: by the song's length)")
-    command.add_argument("--batch", type=int, metavar="N", help="windows decoded a step")
-    command.add_argument("--rate", type=float, metavar="RATE", help="the learning rate's peak")
-    command.add_argument("--history", type=int, metavar="POINTS", help="what the forecast branch looks back on (l)")
-    command.add_argument("--horizons", type=_steps_ahead, metavar="1,2,...", help="steps ahead that the branch predicts")
-    for letter, field in WEIGHTS.items():
-        command.add_argument(f"--{letter}", dest=field, type=float, metavar="WEIGHT", help=f"of the loss term {field.replace('_', ' ')}")
-    command.add_argument("--json", action="store_true", help="print one JSON object and no progress")
-
-    command = commands.add_parser("forecast", help="where a run's path goes next", description=forecast.__doc__)
-    command.set_defaults(run=forecast)
-    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
-    command.add_argument("--methods", default="default", metavar="A,B", help=f"of {', '.join(FORECASTERS)} (default: %(default)s)")
-    command.add_argument("--at", type=_moment, nargs="+", metavar="TIME", help="of the song, in seconds or m:ss (default: a random one)")
-    command.add_argument("--steps", type=int, default=200, metavar="N", help="(default: %(default)s)")
-    command.add_argument("--protocol", default="past-only", choices=("past-only", "leave-segment-out"), help="what may be known")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random moment")
-    command.add_argument("--out", metavar="FILE", help="keep the forecasts as npz")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-    command = commands.add_parser("divergence", help="how fast forecasts part from the truth", description=divergence.__doc__)
-    command.set_defaults(run=divergence)
-    command.add_argument("what", metavar="RUN", nargs="+", help="run folders, or ids in the library")
-    command.add_argument("--methods", default="default,knn,mean,persistence", metavar="A,B", help=f"of {', '.join(FORECASTERS)}")
-    command.add_argument(
-        "--protocol", default="past-only", choices=("published", "past-only", "leave-segment-out"), help="what may be known"
-    )
-    command.add_argument("--steps", type=int, default=29, metavar="N", help="(default: %(default)s)")
-    command.add_argument("--out", required=True, metavar="DIR", help="takes the table, the numbers, the plot and the words")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-    command = commands.add_parser("export", help="a run's numbers, page, curve or bundle", description=export.__doc__)
-    command.set_defaults(run=export)
-    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
-    command.add_argument(
-        "--as", dest="kinds", default="npz", metavar="A,B", help="of npz, csv, html, gltf and bundle (default: %(default)s)"
-    )
-    command.add_argument("--out", required=True, metavar="DIR", help="takes the files")
-    command.add_argument("--song", metavar="SONG", help="its sound file, for loudness and brightness (default: the library's)")
-    command.add_argument("--with-sound", action="store_true", help="put the sound itself into the page and the bundle")
-    command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-    command = commands.add_parser("import", help="takes back a bundle", description=bring_back.__doc__)
-    command.set_defaults(run=bring_back)
-    command.add_argument("bundle", metavar="BUNDLE", help="a .zip that export made")
-    command.add_argument("--out", metavar="DIR", help="the folder that the run becomes (default: into the library)")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-    command = commands.add_parser("video", help="a film of a run, a loop or a poster", description=film.__doc__)
-    command.set_defaults(run=film)
-    command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
-    command.add_argument("--out", required=True, metavar="FILE", help=".mp4, .webm, .zip of PNGs, .gif, .webp, .png or .svg")
-    command.add_argument("--against", metavar="RUN2", help="another run of the song, beside it")
-    command.add_argument("--song", metavar="SONG", help="its sound file (default: the library's; without one the film is silent)")
-    command.add_argument("--size", type=_size, default="1920x1080", metavar="WxH", help="(default: %(default)s)")
-    command.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second (default: %(default)s)")
-    command.add_argument(
-        "--camera", type=_camera, metavar="turn|NUMBERS", help="slowly turning, or held as a link to Explore says (camera=...)"
-    )
-    command.add_argument("--turn", type=float, default=48.0, metavar="SECONDS", help="of once round the path (default: %(default)s)")
-    command.add_argument("--background", default="dark", choices=("dark", "light", "transparent"), help="(default: %(default)s)")
-    command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
-    command.add_argument("--title", metavar="WORDS")
-    command.add_argument("--artist", metavar="WORDS")
-    command.add_argument("--no-time", action="store_true", help="leave out the time code")
-    command.add_argument("--strip", choices=("waveform", "spectrogram"), help="of the sound, below")
-    command.add_argument("--forming", action="store_true", help="how the path took shape in training, instead")
-    command.add_argument("--forecast", metavar="METHODS", help="draw these forecasts over the path, made past-only")
-    command.add_argument("--forecast-at", type=_moment, metavar="TIME", help="where they start (default: at 70 %% of the path)")
-    command.add_argument("--forecast-steps", dest="steps", type=int, default=100, metavar="N", help="(default: %(default)s)")
-    command.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="of the song, in seconds or m:ss")
-    command.add_argument("--to", dest="stop", type=_moment, metavar="TIME")
-    command.add_argument("--at", type=_moment, metavar="TIME", help="of a poster (default: the end)")
-    command.add_argument("--draft", action="store_true", help="faster, larger, coarser")
-    command.add_argument("--json", action="store_true", help="print one JSON object and no progress")
-
-    command = commands.add_parser("info", help="what is known of a song or a run", description=info.__doc__)
-    command.set_defaults(run=info)
-    command.add_argument("what", metavar="SONG|RUN", help="a sound file, a run folder, or a run's id in the library")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
+COMMANDS: dict[str, Command] = {
+    "embed": embed,
+    "info": info,
+    "forecast": forecast,
+    "divergence": divergence,
+    "export": export,
+    "import": bring_back,
+    "video": film,
+    "index": index,
+    "similar": similar,
+}
 
 
 if __name__ == "__main__":

@@ -144,6 +144,8 @@ def read(path: Path) -> bytes:
 
 def command(run: Run) -> str | None:
     """The command line that makes the run again; None where Python alone can set what it was made with."""
+    if run.settings.encoder or run.settings.partner:
+        return None
     name = run.settings.preset if run.settings.preset != "custom" else "conditioned"
     base, wanted = _flat(preset(name)), _flat(run.settings)
     changed = {field: value for field, value in wanted.items() if value != base[field] or field == "training.seed"}
@@ -155,7 +157,8 @@ def command(run: Run) -> str | None:
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
-    return {f"{stage}.{field}": value for stage, fields in settings.to_dict().items() for field, value in fields.items()}
+    stages = {stage: fields for stage, fields in settings.to_dict().items() if isinstance(fields, dict)}
+    return {f"{stage}.{field}": value for stage, fields in stages.items() for field, value in fields.items()}
 
 
 def _readme(run: Run) -> str:
@@ -164,6 +167,11 @@ def _readme(run: Run) -> str:
         'values = json.load(open("settings.json", encoding="utf-8"))["settings"]\n'
         f"run = trajectory.fit({line(run.song.name)!r}, trajectory.Settings.from_dict(values))"
     )
+    if run.settings.encoder:
+        in_python = (
+            "import trajectory\nfrom trajectory import encoders, pipeline\n"
+            f"run = pipeline.heard_path(trajectory.load({line(run.song.name)!r}), encoders.load({run.settings.preset!r}))"
+        )
     return SAYS.format(
         title=title(run),
         points=len(run.trajectory.points),

@@ -167,6 +167,11 @@ class Library:
         folder = self._song_folder(self.song(song_id).id) / "kept"
         return sorted(folder.glob(f"{prefix}*"), key=lambda file: -file.stat().st_mtime)
 
+    def holders(self, name: str) -> list[str]:
+        """The songs that have a kept file of this name."""
+        _check_kept(name)
+        return [song.id for song in self.songs() if (self._song_folder(song.id) / "kept" / name).is_file()]
+
     def drop(self, song_id: str, name: str) -> None:
         """Gives up a kept file; one that is gone already is no error."""
         place = self.kept_file(song_id, name)
@@ -415,8 +420,12 @@ def _described(run: Run) -> dict[str, Any]:
 
 def _label(settings: Settings, run_id: str) -> str:
     """What people choose by; where that is not all that sets the run apart, the beginning of its id too."""
+    if settings.encoder:
+        return f"as {settings.preset} hears it"
     section, scale, dims = settings.section, settings.spectrogram.scale, settings.model.dims
     parts = [settings.preset, f"{settings.window.seconds:g} s", scale, f"{dims}D"]
+    if settings.partner:
+        parts.append(f"in one space with {settings.partner[:4]}")
     if section != WHOLE:
         parts.append(f"{audio.clock(section.start)} to {audio.clock(section.stop) if section.stop else 'the end'}")
     if settings.preset not in PRESETS or settings.fingerprint() != _plain(settings).fingerprint():
@@ -432,4 +441,5 @@ def _plain(settings: Settings) -> Settings:
         spectrogram=SpectrogramSettings(scale=settings.spectrogram.scale),
         window=settings.window,
         model=ModelSettings(dims=settings.model.dims),
+        partner=settings.partner,
     )

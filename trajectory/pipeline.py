@@ -12,18 +12,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trajectory import forecasting, rhythm
-from trajectory.records import Floats, Forecast, Forming, Recording, TrainingLog, Trajectory
+from trajectory import blending, forecasting, rhythm
+from trajectory.records import Floats, Forecast, Forming, Recording, Spectrogram, TrainingLog, Trajectory
 from trajectory.runs import Run, RunError, Scaling, Song
-from trajectory.settings import FORECASTERS, WHOLE, SectionSettings, Settings, SettingsError
+from trajectory.settings import (
+    FORECASTERS,
+    LEAST_WINDOW,
+    MOST_WINDOW,
+    RHYTHMS,
+    WHOLE,
+    SectionSettings,
+    Settings,
+    SettingsError,
+    WindowSettings,
+)
 
 if TYPE_CHECKING:
+    from trajectory.collection import Heard
     from trajectory.divergence import ProtocolName
+    from trajectory.encoders import Encoder
     from trajectory.features import Features
     from trajectory.model import Autoencoder
+    from trajectory.training import Fitted
 
 SNAPSHOTS = 40
 SNAPSHOT_POINTS = 1_500
+RHYTHM_SECONDS, RHYTHM_STEP = 16.0, 4.0  # of the stretches whose rhythm is told, and from one to the next
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,11 +57,53 @@ def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[F
     if settings.section not in (WHOLE, recording.section):
         raise SettingsError(f"the settings ask for {settings.section}, the recording holds {recording.section}; choose one of them")
     settings = dataclasses.replace(settings, section=recording.section)
-    from trajectory import model, training  # after the song: a refusal need not wait for torch
+    from trajectory import model  # after the song: a refusal need not wait for torch
     from trajectory.spectrogram import spectrogram
 
     picture = spectrogram(recording, settings.spectrogram, until=settings.training.until)
     forming = _Forming()
+    fitted, seconds = _trained(picture, settings, forming, report)
+    path = model.embed(fitted.network, picture)
+    return _run(recording, settings, picture, fitted, path=path, seconds=seconds, forming=forming.record())
+
+
+def fit_pair(
+    songs: tuple[Recording, Recording], settings: tuple[Settings, Settings], *, report: Callable[[FitProgress], None] | None = None
+) -> tuple[Run, Run]:
+    """Trains one model on two songs, so that both paths lie in one space; the settings differ in nothing but the partner.
+
+    The songs are heard one after the other: of their windows a few reach from the end of the first into the second.
+    """
+    from trajectory import model
+    from trajectory.spectrogram import spectrogram
+
+    first, second = songs
+    if first.sample_rate != second.sample_rate:
+        raise SettingsError(f"{first.name} has {first.sample_rate} Hz and {second.name} {second.sample_rate} Hz; they need the same")
+    hop = settings[0].spectrogram.hop
+    samples = first.samples[: len(first.samples) // hop * hop]  # so that the second begins with a bin of its own
+    both = Recording(
+        samples=np.concatenate([samples, second.samples]), sample_rate=first.sample_rate, name=f"{first.name} and {second.name}"
+    )
+    picture, forming = spectrogram(both, settings[0].spectrogram), _Forming()
+    fitted, seconds = _trained(picture, settings[0], forming, report)
+    cut = len(samples) // hop
+    parts = (picture.values[:cut], first.start), (picture.values[cut:], second.start)
+    runs = []
+    for song, chosen, (values, start) in zip(songs, settings, parts, strict=True):
+        path = model.embed(fitted.network, dataclasses.replace(picture, values=values, start=start))
+        last = Forming(steps=np.array([len(fitted.losses["total"])]), points=path.points[None], times=path.times)
+        runs.append(
+            _run(song, chosen, dataclasses.replace(picture, values=values, start=start), fitted, path=path, seconds=seconds, forming=last)
+        )
+    return runs[0], runs[1]
+
+
+def _trained(
+    picture: Spectrogram, settings: Settings, forming: _Forming, report: Callable[[FitProgress], None] | None
+) -> tuple[Fitted, float]:
+    """The model of a spectrogram, and the seconds that it took."""
+    from trajectory import model, training
 
     def watch(progress: training.Progress, network: Autoencoder) -> None:
         def embed() -> Trajectory:
@@ -59,7 +115,19 @@ def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[F
 
     began = time.perf_counter()
     fitted = training.train_autoencoder(picture, settings, report=watch)
-    seconds = time.perf_counter() - began
+    return fitted, time.perf_counter() - began
+
+
+def _run(
+    recording: Recording,
+    settings: Settings,
+    picture: Spectrogram,
+    fitted: Fitted,
+    *,
+    path: Trajectory,
+    seconds: float,
+    forming: Forming,
+) -> Run:
     return Run(
         settings=settings,
         song=Song(
@@ -69,7 +137,7 @@ def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[F
             bin_seconds=picture.bin_seconds, frequencies=tuple(picture.frequencies.tolist()), low=picture.low, high=picture.high
         ),
         weights={name: tensor.cpu().numpy() for name, tensor in fitted.network.state_dict().items()},
-        trajectory=model.embed(fitted.network, picture),
+        trajectory=path,
         training=TrainingLog(
             losses=fitted.losses,
             seconds=seconds,
@@ -78,7 +146,7 @@ def fit(song: Recording | str | Path, settings: Settings, *, report: Callable[[F
             reconstruction=fitted.reconstruction,
             mean_reconstruction=fitted.mean_reconstruction,
         ),
-        forming=forming.record(),
+        forming=forming,
     )
 
 
@@ -115,8 +183,44 @@ def decimate(trajectory: Trajectory, most: int = SNAPSHOT_POINTS) -> Trajectory:
     return Trajectory(points=trajectory.points[::every], times=trajectory.times[::every])
 
 
+def heard_path(song: Recording, encoder: Encoder, *, report: Callable[[float], None] | None = None) -> Run:
+    """A song's path as another encoder hears it, on the three axes along which its frames differ most: a run without a network."""
+    from trajectory import encoders
+    from trajectory.spectrogram import spectrogram
+
+    began = time.perf_counter()
+    frames = encoder.frames(song, report=report)
+    path = encoders.as_path(frames)
+    heard_seconds = min(max(2 * (path.times[0] - song.start), LEAST_WINDOW), MOST_WINDOW)
+    blank = np.zeros(1, np.float32)
+    return Run(
+        settings=Settings(encoder=f"{encoder.name} {encoder.version}", section=song.section, window=WindowSettings(seconds=heard_seconds)),
+        song=Song(
+            name=song.name,
+            seconds=song.seconds,
+            title=song.title,
+            artist=song.artist,
+            beat=rhythm.beat(spectrogram(song, Settings().spectrogram)),
+        ),
+        scaling=Scaling(bin_seconds=path.step_seconds, frequencies=(0.0,), low=0.0, high=1.0),
+        weights={},
+        trajectory=path,
+        training=TrainingLog(
+            losses={"total": blank},
+            seconds=time.perf_counter() - began,
+            device="cpu",
+            versions={name: version(name) for name in ("torch", "numpy")},
+            reconstruction=0.0,
+            mean_reconstruction=0.0,
+        ),
+        forming=Forming(steps=np.array([0]), points=path.points[None], times=path.times),
+    )
+
+
 def network(run: Run) -> Autoencoder:
     """The trained model of a run, on the CPU."""
+    if run.settings.encoder:
+        raise RunError(f"{run.settings.preset} has no decoder and no branch; only a song's own network has")
     import torch
 
     from trajectory.model import Autoencoder
@@ -143,8 +247,8 @@ def decode(run: Run, points: Floats) -> Floats:
 
 def method(name: str, run: Run) -> forecasting.Method:
     """A forecaster by its name; `branch` is the run's own."""
-    if name in forecasting.METHODS:
-        return forecasting.METHODS[name]
+    if name in blending.METHODS:
+        return blending.METHODS[name]
     from trajectory import networks
 
     if name == "branch":
@@ -159,6 +263,34 @@ def foretell(run: Run, name: str, *, start: float, steps: int, protocol: Protoco
     from trajectory import divergence
 
     return divergence.forecast(run.trajectory, method(name, run), protocol, name=name, start=start, steps=steps, window=run.window_bins)
+
+
+def listened(song: Recording, encoder: Encoder, *, report: Callable[[float], None] | None = None) -> Heard:
+    """A song as an encoder hears it, with its tempo, and its tags where the encoder knows any."""
+    from trajectory.collection import Heard, thinned
+    from trajectory.spectrogram import spectrogram
+
+    frames = encoder.frames(song, report=report)
+    tags_of = getattr(encoder, "tags_of", None)
+    beat = rhythm.beat(spectrogram(song, Settings().spectrogram))
+    return Heard(frames=thinned(frames), tags=tuple(tags_of(frames)) if tags_of else (), bpm=beat.bpm if beat else None)
+
+
+def rhythm_heard(run: Run, name: str) -> Heard:
+    """How a run's path returns to itself, stretch by stretch; a song too short for two stretches has overlapping ones."""
+    from trajectory.collection import Heard
+    from trajectory.encoders import rhythmic
+
+    path = run.trajectory
+    seconds = min(RHYTHM_SECONDS, 0.8 * float(path.times[-1] - path.times[0]))
+    last = float(path.times[-1]) - seconds
+    starts = np.arange(path.times[0], last + 1e-6, RHYTHM_STEP) if last > path.times[0] + RHYTHM_STEP else np.array([path.times[0], last])
+    parts = [slice(*np.searchsorted(path.times, (start, start + seconds + 1e-6))) for start in starts]
+    found = [
+        rhythmic.profile(Trajectory(points=path.points[part], times=path.times[part]), tempo_free=name == RHYTHMS[1]) for part in parts
+    ]
+    frames = Trajectory(points=np.stack(found), times=np.array([path.times[part].mean() for part in parts]))
+    return Heard(frames=frames, bpm=run.song.beat.bpm if run.song.beat else None)
 
 
 def heard(song: Recording) -> Features:

@@ -32,12 +32,14 @@ import numpy as np
 from trajectory.errors import Cancelled, TrajectoryError
 from trajectory.features import Features
 from trajectory.records import Floats, Forecast, Recording, Trajectory
-from trajectory.settings import SectionSettings, Settings, TrainingSettings, preset
+from trajectory.settings import RHYTHMS, SectionSettings, Settings, TrainingSettings, preset
 
 if TYPE_CHECKING:
     from distributed import Nanny, Worker
 
+    from trajectory.collection import Ear, Heard
     from trajectory.divergence import Divergence, ProtocolName
+    from trajectory.encoders import Encoder
     from trajectory.pipeline import FitProgress
     from trajectory.runs import Run
     from trajectory.settings import Hue
@@ -144,6 +146,16 @@ def fit(report: Callable[[FitProgress], None], sound: bytes, name: str, settings
     return pipeline.fit(_recording(sound, name, settings), settings, report=report)
 
 
+def fit_pair(
+    report: Callable[[FitProgress], None], sounds: tuple[tuple[str, bytes], tuple[str, bytes]], settings: tuple[Settings, Settings]
+) -> tuple[Run, Run]:
+    """Trains one model on two songs."""
+    from trajectory import pipeline
+
+    first, second = (_recording(sound, name, settings[0]) for name, sound in sounds)
+    return pipeline.fit_pair((first, second), settings, report=report)
+
+
 def preview(report: Report, sound: bytes, name: str, settings: Settings) -> Trajectory:
     """The song's windows on the three axes along which they differ most: a first look that needs no training."""
     from trajectory.spectrogram import spectrogram, window_bins, window_times
@@ -185,6 +197,84 @@ def listen(report: Report, sound: bytes, name: str, section: SectionSettings) ->
     recording = _recording(sound, name, Settings(section=section))
     report.check()
     return pipeline.heard(recording)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """An encoder, and where its weights come from, if it does not bring them."""
+
+    encoder: str
+    folder: str | None = None  # on the disk of the worker
+    files: tuple[tuple[str, bytes], ...] = ()  # of one that was trained here
+
+
+def ear(report: Report, weights: Weights) -> Ear:  # noqa: ARG001 - all tasks are called alike
+    """Which version of an encoder this is."""
+    from trajectory.collection import Ear
+
+    if weights.encoder in RHYTHMS:
+        from trajectory.encoders import rhythmic
+
+        return Ear(encoder=weights.encoder, version=str(rhythmic.CODE))
+    return Ear(encoder=weights.encoder, version=encoder(weights).version)
+
+
+def hear_rhythm(report: Report, sound: bytes, name: str, weights: Weights, run: Run | None) -> tuple[Ear, Heard, Run]:
+    """A song's rhythm as its path tells it; a song without a path gets one."""
+    from trajectory import pipeline
+
+    path = run or fit(report, sound, name, preset("conditioned"))
+    return ear(report, weights), pipeline.rhythm_heard(path, weights.encoder), path
+
+
+def hear(report: Report, sound: bytes, name: str, weights: Weights) -> tuple[Ear, Heard]:
+    """A song as an encoder hears it."""
+    from trajectory import pipeline
+    from trajectory.collection import Ear
+
+    hearing = encoder(weights)
+    recording = _recording(sound, name, Settings())
+    found = pipeline.listened(recording, hearing, report=lambda share: report.tell({"share": share}))
+    return Ear(encoder=weights.encoder, version=hearing.version), found
+
+
+def heard_path(report: Report, sound: bytes, name: str, weights: Weights) -> Run:
+    """A song's path as an encoder hears it."""
+    from trajectory import pipeline
+
+    recording = _recording(sound, name, Settings())
+    return pipeline.heard_path(recording, encoder(weights), report=lambda share: report.tell({"share": share}))
+
+
+@functools.lru_cache(maxsize=1)
+def encoder(weights: Weights) -> Encoder:
+    """The encoder itself, held for the next song."""
+    from trajectory import encoders
+
+    if not weights.files:
+        return encoders.load(weights.encoder, folder=Path(weights.folder) if weights.folder else None)
+    with tempfile.TemporaryDirectory(prefix="encoder-") as folder:
+        for name, data in weights.files:
+            (Path(folder) / Path(name).name).write_bytes(data)
+        return encoders.load(weights.encoder, folder=Path(folder))
+
+
+def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], seed: int) -> tuple[tuple[str, bytes], ...]:
+    """A Siamese network trained on songs: the files of its folder."""
+    from trajectory.encoders import logmel
+
+    recordings = []
+    for name, sound in sounds:
+        report.check()
+        recordings.append(_recording(sound, name, Settings()))
+    trained = logmel.fit(
+        recordings,
+        logmel.LogmelSettings(seed=seed),
+        report=lambda progress: report.tell({"step": progress.step, "steps": progress.steps, "seconds_left": progress.seconds_left}),
+    )
+    with tempfile.TemporaryDirectory(prefix="encoder-") as folder:
+        logmel.save(trained, Path(folder) / "encoder")
+        return tuple((file.name, file.read_bytes()) for file in sorted((Path(folder) / "encoder").iterdir()))
 
 
 def playable(report: Report, sound: bytes, name: str) -> bytes:

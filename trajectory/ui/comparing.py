@@ -57,6 +57,8 @@ def wanted(song: SongEntry, first: RunEntry) -> Settings:
     if asked is not None and run_id(song.id, asked) != first.id:
         return asked
     settings = exploring.loaded(first).settings
+    if settings.encoder:
+        return preset("conditioned", section=settings.section)
     like = preset("pure" if first.preset != "pure" else "conditioned")
     return dataclasses.replace(settings, loss=like.loss, model=dataclasses.replace(settings.model, horizons=like.model.horizons))
 

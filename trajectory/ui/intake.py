@@ -9,12 +9,11 @@ import streamlit as st
 from trajectory.catalogue import SongEntry
 from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
-from trajectory.settings import WHOLE, AudioLimits, SectionSettings
+from trajectory.settings import SONG_ENDINGS, WHOLE, AudioLimits, SectionSettings
 from trajectory.ui import place, training, work
 from trajectory.ui.services import library
 
 LIMITS = AudioLimits()
-ENDINGS = ["wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "mp4", "aac", "aif", "aiff", "caf", "w64", "webm", "mka"]
 LONG = 90.0  # seconds after which a part can be chosen
 DEFAULT_PART = 300.0  # seconds of a song that is too long to be used whole
 
@@ -42,7 +41,7 @@ def chooser(samples: Path, *, open_wide: bool) -> None:
         count = st.session_state.setdefault("uploads", 0)
         st.file_uploader(
             f"Drop a song (up to {LIMITS.bytes // 10**6} MB; of more than {LIMITS.seconds / 60:.0f} minutes you choose a part)",
-            type=ENDINGS,
+            type=SONG_ENDINGS,
             key=f"upload-{count}",
             on_change=_take_upload,
         )
@@ -51,7 +50,7 @@ def chooser(samples: Path, *, open_wide: bool) -> None:
         st.caption("or take one of these")
         with st.container(horizontal=True):
             for sample in sorted(samples.glob("*.*")):
-                if sample.suffix.lstrip(".") in ENDINGS:
+                if sample.suffix.lstrip(".") in SONG_ENDINGS:
                     st.button(_spoken(sample), key=sample.name, icon=":material/play_circle:", on_click=_take_sample, args=(sample,))
     with st.expander("What am I looking at?", icon=":material/help:"):
         st.markdown(ABOUT)

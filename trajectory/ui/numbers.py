@@ -58,8 +58,8 @@ def side_by_side(runs: Sequence[Run], ids: Sequence[str], labels: Sequence[str],
     shapes = [_shape(run_id, run) for run_id, run in zip(ids, runs, strict=True)]
     rows: dict[str, list[str]] = {
         "Smoothness (mean cosine of one step with the next; 1 is straight)": [_number(shape.turn_cosine) for shape in shapes],
-        "Reconstruction R (cross-entropy; lower is better)": [f"{run.training.reconstruction:.5f}" for run in runs],
-        "Gain over the mean spectrum (higher is better)": [f"{run.training.gain:.5f}" for run in runs],
+        "Reconstruction R (cross-entropy; lower is better)": [_drawn(run, run.training.reconstruction) for run in runs],
+        "Gain over the mean spectrum (higher is better)": [_drawn(run, run.training.gain) for run in runs],
         "Period": [f"{shape.period_seconds:.2f} s" if shape.period_seconds else "none" for shape in shapes],
     }
     for method in [name for name in told[0] if all(name in each for each in told)]:
@@ -71,6 +71,10 @@ def side_by_side(runs: Sequence[Run], ids: Sequence[str], labels: Sequence[str],
         ]
     st.caption("Forecasts are judged past-only, each axis scaled once to [0, 1] by what the forecasters know.")
     st.table({"": list(rows), **{label: [row[i] for row in rows.values()] for i, label in enumerate(labels)}})
+
+
+def _drawn(run: Run, value: float) -> str:
+    return "draws no sound" if run.settings.encoder else f"{value:.5f}"
 
 
 def _number(value: float | None) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
+from trajectory.settings import preset
 from trajectory.ui.player import Events, View
 from trajectory.ui.services import library
 
@@ -65,9 +66,10 @@ def run(of: SongEntry) -> RunEntry | None:
     runs = library().runs_of(of.id)
     wanted = _named().run
     chosen = next((each for each in runs if each.id == wanted), None)
+    usual = chosen or library().find_run(of.id, preset("conditioned"))
     if wanted and chosen is None:
         st.warning("this run is no longer in the library; here is another of the same song", icon=":material/link_off:")
-    return chosen or next((each for each in runs if each.preset == "conditioned"), runs[0] if runs else None)
+    return usual or next((each for each in runs if each.preset == "conditioned"), runs[0] if runs else None)
 
 
 def song_and_run() -> tuple[SongEntry, RunEntry]:

@@ -17,9 +17,10 @@ from trajectory.jobs import Job
 from trajectory.library import run_id
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
-from trajectory.settings import SectionSettings, Settings
+from trajectory.settings import SectionSettings, Settings, preset
 from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
 
+TRAINED_BYTES = 200_000_000  # of sound that an encoder is trained on
 LOG = logging.getLogger(__name__)
 
 
@@ -126,6 +127,45 @@ def divergences(job: Job) -> tuple[dict[str, Divergence], dict[str, str]]:
 def forget(job: Job) -> None:
     """Lets it be asked for again."""
     jobs().forget(job.key)
+
+
+def begin_encoder(*, owner: str, done: Callable[[tuple[tuple[str, bytes], ...]], object]) -> Job:
+    """Trains an encoder on the library's newest songs, as many as may travel to a worker at once."""
+    sounds: list[tuple[str, bytes]] = []
+    for song in library().songs():
+        data = _bytes(song)
+        if sum(len(sound) for _, sound in sounds) + len(data) <= TRAINED_BYTES:
+            sounds.append((song.name, data))
+    if len(sounds) < 2:
+        raise WorkFailedError(f"{len(sounds)} song cannot be told from others; add a few more songs first")
+    return jobs().submit(workers.train_encoder, tuple(sounds), 0, key="train an encoder", owner=owner, done=done)
+
+
+def begin_pair(one: SongEntry, other: SongEntry, *, owner: str) -> tuple[RunEntry, RunEntry] | Job:
+    """Both songs' kept runs in one space, or the job that makes them; the same whichever is named first."""
+    first, second = sorted((one, other), key=lambda song: song.id)
+    settings = preset("conditioned", partner=second.id), preset("conditioned", partner=first.id)
+    found = [library().find_run(song.id, each) for song, each in zip((first, second), settings, strict=True)]
+    if found[0] is not None and found[1] is not None:
+        return (found[0], found[1]) if first is one else (found[1], found[0])
+
+    def keep(runs: tuple[Run, Run]) -> None:
+        library().add_run(first.id, runs[0])
+        library().add_run(second.id, runs[1])
+
+    sounds = (first.name, _bytes(first)), (second.name, _bytes(second))
+    key = f"pair {first.id} {second.id}"
+    held = jobs().find(key)
+    if held is not None and held.state == "done":
+        jobs().forget(key)  # they were deleted since
+    return jobs().submit(workers.fit_pair, sounds, settings, key=key, owner=owner, done=keep)
+
+
+def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> Job:
+    """A song's path as an encoder hears it, kept like a run."""
+    arguments = (_bytes(song), song.name, weights)
+    key = f"path {song.id} {weights.encoder} {hash(weights)}"
+    return jobs().submit(workers.heard_path, *arguments, key=key, owner=owner, done=lambda run: library().add_run(song.id, run))
 
 
 def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:

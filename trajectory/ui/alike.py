@@ -1,0 +1,224 @@
+"""The stages of Alike: songs and moments like one, a map of all, two songs beside each other, and what an encoder hears in one."""
+
+from collections.abc import Callable
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from trajectory import similarity
+from trajectory.catalogue import RunEntry, SongEntry
+from trajectory.collection import Heard
+from trajectory.colouring import clock
+from trajectory.errors import TrajectoryError
+from trajectory.settings import WHOLE
+from trajectory.ui import place, together, work
+from trajectory.ui.hearing import Hearing
+from trajectory.ui.services import library
+from trajectory.ui.sounds import audio, row
+
+ALIKE = "pages/alike.py"
+SHOWN = 10
+HEATMAP_COLUMNS = 1_200
+
+ABOUT = """
+Every song was heard by one **encoder**, which gives a vector for each moment; a song's own vector pools them over time. Two songs are alike
+where their vectors point the same way (cosine: 1 is the same) or lie close together (Euclidean: 0 is the same).
+
+- *musicnn* was trained to tag music by people's words; *wav2vec 2.0*, *HuBERT* and *Whisper* were trained on speech
+- the *log-mel CNN* is trained here, on your own library: pieces of one song belong together, pieces of two songs do not
+- *rhythm* hears no sound at all: it compares after which time each song's path comes back to itself
+
+Likeness is what the encoder makes of it, not a judgement of taste.
+"""
+
+
+def subject() -> SongEntry:
+    """The song that the page is about."""
+    linked, songs = place.song(), library().songs()
+    if not songs:
+        st.info("There is no song yet. Drop a few on Listen; they are compared here.", icon=":material/graphic_eq:")
+        st.page_link(place.LISTEN, label="Go to Listen", icon=":material/headphones:")
+        st.stop()
+    chosen = linked or songs[0]
+    names = {each.id: place.title(each) for each in songs}
+    index = list(names).index(chosen.id)
+    picked = st.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"alike-{chosen.id}-{len(songs)}")
+    if picked != (linked.id if linked else None):
+        place.choose(picked)
+    return next(each for each in songs if each.id == picked)
+
+
+def _guarded(draw: Callable[[], None]) -> None:
+    try:
+        draw()
+    except TrajectoryError as error:
+        st.info(place.plain(str(error)), icon=":material/hearing:")
+
+
+# --- Songs and moments like this one
+
+
+def songs_like(song: SongEntry, hearing: Hearing) -> None:
+    """The nearest songs, each to be heard in place."""
+
+    def draw() -> None:
+        _heard(song, hearing)
+        index = hearing.collection.songs(hearing.pooling, hearing.likeness)
+        found = similarity.neighbours(index, song.id, SHOWN)
+        if not found:
+            st.info("There is no other song yet to compare it with.", icon=":material/library_music:")
+        titles = {each.id: each for each in library().songs()}
+        for match in found:
+            if match.id in titles:
+                row(titles[match.id], _score(match.score, hearing))
+
+    _guarded(draw)
+
+
+def moments_like(song: SongEntry, hearing: Hearing) -> None:
+    """The nearest few seconds across the library."""
+
+    def draw() -> None:
+        heard = _heard(song, hearing)
+        first, last = float(heard.frames.times[0]), float(heard.frames.times[-1])
+        now = min(max(place.view().time, first), last)
+        moment = st.slider("Moment of this song (seconds)", first, last, now, step=0.5, key=f"moment-{song.id}")
+        elsewhere = st.checkbox("Only in other songs", value=True, key="elsewhere")
+        audio(song, moment)
+        index = hearing.collection.moments(hearing.pooling, hearing.likeness)
+        apart = float("inf") if elsewhere else similarity.APART_SECONDS
+        found = similarity.moments(index, similarity.moment_at(index, song.id, moment), SHOWN, apart_seconds=apart)
+        titles = {each.id: each for each in library().songs()}
+        for each in found:
+            if each.song in titles:
+                row(titles[each.song], _score(each.score, hearing), at=each.seconds)
+
+    _guarded(draw)
+
+
+def _score(score: float, hearing: Hearing) -> str:
+    return f"{'cosine' if hearing.likeness == 'cosine' else 'distance'} {score:.3f}"
+
+
+def _heard(song: SongEntry, hearing: Hearing) -> Heard:
+    found = hearing.collection.heard(song.id)
+    if found is None:
+        raise work.WorkFailedError(f"{song.title} has not been heard by {hearing.ear.encoder} yet; let it listen first")
+    return found
+
+
+# --- Two songs
+
+
+def pair(song: SongEntry, hearing: Hearing) -> None:
+    """One number for two songs, and where along them they agree."""
+
+    def draw() -> None:
+        others = {each.id: each for each in library().songs() if each.id != song.id}
+        if not others:
+            st.info("There is no other song yet to lay beside it.", icon=":material/library_music:")
+            return
+        picked = st.selectbox("Beside", list(others), format_func=lambda one: place.title(others[one]), key=f"beside-{song.id}")
+        other = others[picked]
+        together.stage(song, other)
+        found = similarity.agreement(_heard(song, hearing).frames, _heard(other, hearing).frames)
+        help_ = "The mean cosine of each piece with the most alike piece of the other song, both ways."
+        st.metric("Likeness", f"{found.likeness:.3f}", help=help_)
+        figure = go.Figure(go.Heatmap(z=found.matrix, x=found.b_times, y=found.a_times, colorscale="Viridis", colorbar={"title": "cosine"}))
+        line = {"mode": "lines", "line": {"color": "#ffffff", "width": 3}, "showlegend": False}
+        for each in found.stretches:
+            figure.add_scatter(x=[each.b_start, each.b_stop], y=[each.a_start, each.a_stop], **line)
+        figure.update_layout(
+            height=440, margin={"l": 0, "r": 0, "t": 10, "b": 0}, xaxis_title=f"{other.title} (s)", yaxis_title=f"{song.title} (s)"
+        )
+        st.plotly_chart(figure, key="agreement")
+        for each in found.stretches:
+            with st.container(border=True):
+                left, right, number = st.columns([3, 3, 1], vertical_alignment="center")
+                for column, whose, start, stop in ((left, song, each.a_start, each.a_stop), (right, other, each.b_start, each.b_stop)):
+                    column.caption(f"{place.plain(whose.title)}, {clock(start)} to {clock(stop)}")
+                    with column:
+                        audio(whose, start)
+                number.metric("cosine", f"{each.likeness:.2f}", label_visibility="collapsed")
+
+    _guarded(draw)
+
+
+# --- Inside one song
+
+
+def inside(song: SongEntry, hearing: Hearing) -> None:
+    """What the encoder hears moment by moment, and its path beside the song's own."""
+
+    def draw() -> None:
+        heard = _heard(song, hearing)
+        if heard.tags:
+            st.markdown("**Tags** " + " · ".join(f"{place.plain(tag)} {share:.0%}" for tag, share in heard.tags[:8]))
+        _heatmap(song, heard)
+        _statistics(heard)
+        _path(song, hearing)
+
+    _guarded(draw)
+
+
+def _heatmap(song: SongEntry, heard: Heard) -> None:
+    """The dimensions with the widest swings first, under the waveform."""
+    points, times = heard.frames.points, heard.frames.times
+    every = -(-len(points) // HEATMAP_COLUMNS)
+    points, times = points[::every], times[::every]
+    spread = points.std(axis=0)
+    ordered = points[:, np.argsort(-spread)]
+    scaled = (ordered - ordered.mean(axis=0)) / np.maximum(ordered.std(axis=0), 1e-3 * spread.max() or 1.0)  # a dead dimension stays pale
+    figure = go.Figure()
+    figure.add_heatmap(z=scaled.T, x=times, colorscale="RdBu", zmid=0, zmin=-3, zmax=3, colorbar={"title": "σ"}, yaxis="y")
+    try:
+        wave = work.heard(song, WHOLE).waveform
+        along = np.linspace(0, float(song.seconds or times[-1]), len(wave))
+        figure.add_scatter(x=along, y=wave[:, 1], line={"width": 0}, hoverinfo="skip", showlegend=False, yaxis="y2")
+        figure.add_scatter(
+            x=along, y=wave[:, 0], line={"width": 0}, fill="tonexty", fillcolor="#2a9fd6", hoverinfo="skip", showlegend=False, yaxis="y2"
+        )
+    except TrajectoryError:
+        st.caption("The waveform cannot be drawn.")
+    figure.update_layout(
+        height=460,
+        margin={"l": 0, "r": 0, "t": 10, "b": 0},
+        xaxis={"title": "seconds", "range": [0, float(song.seconds or times[-1])]},
+        yaxis={"domain": [0, 0.8], "title": "dimensions, the liveliest first", "autorange": "reversed"},
+        yaxis2={"domain": [0.84, 1], "visible": False},
+    )
+    st.plotly_chart(figure, key="heatmap")
+
+
+def _statistics(heard: Heard) -> None:
+    points = heard.frames.points
+    with st.expander("Statistics by dimension", icon=":material/table_chart:"):
+        told = {
+            "dimension": np.arange(points.shape[1]),
+            "mean": points.mean(axis=0),
+            "standard deviation": points.std(axis=0),
+            "least": points.min(axis=0),
+            "most": points.max(axis=0),
+            "share of the variance": points.var(axis=0) / max(float(points.var(axis=0).sum()), 1e-12),
+        }
+        st.dataframe(told, hide_index=True, height=280)
+
+
+def _path(song: SongEntry, hearing: Hearing) -> None:
+    """The encoder in the autoencoder's place: see what changes."""
+    label = f"as {hearing.ear.encoder} hears it"
+    entry: RunEntry | None = next((each for each in library().runs_of(song.id) if each.label == label), None)
+    if entry is None:
+        if st.button("Draw the song's path as this encoder hears it", icon=":material/swap_horiz:"):
+            job = work.begin_path(song, hearing.weights, owner=place.owner())
+            with st.spinner("It listens …"):
+                job.wait(120)
+            if job.state == "done":
+                st.rerun()
+            place.say(job.error or "this takes longer than two minutes; look again in a while")
+        return
+    with st.container(horizontal=True):
+        query = {"song": song.id, "run": entry.id}
+        st.page_link(place.EXPLORE, label="Its path in Explore", icon=":material/explore:", query_params=query)
+        st.page_link(place.COMPARE, label="Beside the song's own network", icon=":material/compare:", query_params=query)

@@ -1,0 +1,139 @@
+"""Who compares the songs: an encoder is chosen here, and hears what it has not heard yet."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import streamlit as st
+
+from trajectory import indexing
+from trajectory.collection import Collection, Ear, keep_trained
+from trajectory.errors import TrajectoryError
+from trajectory.jobs import Job
+from trajectory.settings import ENCODERS, Likeness, Pooling
+from trajectory.ui import place, work
+from trajectory.ui.services import jobs, library
+from trajectory.workers import Weights
+
+LOOK_SECONDS = 0.5
+NAMES = {
+    "musicnn": "musicnn: a network that was trained to tag music",
+    "logmel-cnn": "log-mel CNN: a network trained on the songs of this library",
+    "rhythm": "rhythm: how the songs' own paths return to themselves",
+    "rhythm-at-any-tempo": "rhythm, whatever the tempo",
+    "wav2vec2": "wav2vec 2.0, from a folder",
+    "hubert": "HuBERT, from a folder",
+    "whisper": "Whisper, from a folder",
+}
+FROM_FOLDER = ("wav2vec2", "hubert", "whisper")
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """An encoder that is there, and how two songs are compared by it."""
+
+    weights: Weights
+    collection: Collection
+    pooling: Pooling
+    likeness: Likeness
+
+    @property
+    def ear(self) -> Ear:
+        return self.collection.ear
+
+
+def chooser() -> Hearing:
+    """The encoder and how it is used; where it cannot be had, the sentence that says why, and the page ends."""
+    left, middle, right = st.columns([4, 1, 1])
+    name = left.selectbox("Who listens", ENCODERS, format_func=NAMES.__getitem__, key="encoder")
+    pooling: Pooling = middle.selectbox("Pooling over time", get_args(Pooling), key="pooling")
+    likeness: Likeness = right.selectbox("Likeness", get_args(Likeness), key="likeness")
+    folder = None
+    if name in FROM_FOLDER:
+        folder = st.text_input("Folder of the model", key=f"folder-{name}", placeholder="holds config.json and model.safetensors") or None
+    if name == "logmel-cnn":
+        _training()
+    try:
+        weights = indexing.weights(library(), name, folder)
+        return Hearing(weights, Collection(library(), _ear(weights)), pooling, likeness)
+    except TrajectoryError as error:
+        st.info(place.plain(str(error)), icon=":material/hearing:")
+        st.stop()
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _ear(weights: Weights) -> Ear:
+    return indexing.ear_of(jobs(), weights)
+
+
+# --- Hearing what is new
+
+
+def catch_up(hearing: Hearing) -> None:
+    """How many songs have been heard, and the button that lets the others be heard."""
+    under_way = _under_way().get(hearing.ear)
+    if under_way is not None and under_way.is_alive():
+        st.fragment(_follow, run_every=LOOK_SECONDS)(under_way)
+        return
+    if under_way is not None:
+        for name, sentence in under_way.tally.failed[:5]:
+            place.say(f"{name}: {sentence}")
+    missing = hearing.collection.missing()
+    if not missing:
+        return
+    heard = len(library().songs()) - len(missing)
+    words, button = st.columns([5, 1], vertical_alignment="center")
+    words.info(f"{heard} of {heard + len(missing)} songs have been heard by {hearing.ear.encoder}.", icon=":material/hearing:")
+    button.button(f"Hear {'it' if len(missing) == 1 else 'them'}", type="primary", on_click=_start, args=(hearing,), width="stretch")
+
+
+def _start(hearing: Hearing) -> None:
+    begun = indexing.CatchingUp(library(), jobs(), hearing.ear, hearing.weights, owner=place.owner())
+    _under_way()[hearing.ear] = begun
+    begun.start()
+
+
+def _follow(under_way: indexing.CatchingUp) -> None:
+    if not under_way.is_alive():
+        st.rerun()
+    tally, count = under_way.tally, len(under_way.songs)
+    done = tally.heard + len(tally.failed)
+    words, button = st.columns([5, 1], vertical_alignment="center")
+    words.progress(done / count if count else 1.0, f"{done} of {count} songs heard")
+    button.button("Stop", on_click=under_way.stop, width="stretch", key="stop-hearing")
+
+
+@st.cache_resource
+def _under_way() -> dict[Ear, indexing.CatchingUp]:
+    """Of the whole app: a second session looks on."""
+    return {}
+
+
+# --- An encoder of one's own
+
+
+def _training() -> None:
+    """The Siamese network is trained on what the library holds."""
+    job: Job | None = st.session_state.get("encoder-job")
+    if job is not None and not job.ended:
+        st.fragment(_follow_training, run_every=LOOK_SECONDS)(job)
+        return
+    if job is not None and job.state == "failed":
+        place.say(job.error or "this training failed")
+    help_ = "Two pieces of one song should lie together, pieces of two songs apart: that is all it is taught."
+    if st.button("Train it on the songs of this library", icon=":material/model_training:", help=help_):
+        try:
+            st.session_state["encoder-job"] = work.begin_encoder(owner=place.owner(), done=lambda files: keep_trained(library(), files))
+        except TrajectoryError as error:
+            place.say(error)
+        else:
+            st.rerun()
+
+
+def _follow_training(job: Job) -> None:
+    if job.ended:
+        st.rerun()
+    words, button = st.columns([5, 1], vertical_alignment="center")
+    about = job.progress or {}
+    share = about["step"] / about["steps"] if "step" in about else 0.0
+    words.progress(share, f"training, {about['seconds_left']:.0f} s left" if "seconds_left" in about else "reading the songs")
+    button.button("Cancel", on_click=job.cancel, width="stretch", key="cancel-encoder")
