@@ -185,9 +185,9 @@ def damage(folder: Path, how: str) -> None:
     elif how == "pickled":
         weights.write_bytes(pickle.dumps(tensors))
     elif how == "not numbers":
-        save_file(tensors | {"head.0.bias": tensors["head.0.bias"] * math.nan}, weights)
+        save_file(tensors | {"head.bias": tensors["head.bias"] * math.nan}, weights)
     elif how == "one too few":
-        save_file({name: values for name, values in tensors.items() if name != "head.0.bias"}, weights)
+        save_file({name: values for name, values in tensors.items() if name != "head.bias"}, weights)
     else:
         changes = {"other sizes": {"dims": 9}, "huge": {"dims": 10**9}, "unknown": {"width": 3}, "words": {"seconds": "two"}}
         settings.write_text(

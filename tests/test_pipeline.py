@@ -139,3 +139,63 @@ def test_too_short_a_song_is_refused_with_what_is_needed() -> None:
     blip = Recording(samples=np.random.default_rng(0).normal(size=8_820).astype(np.float32), sample_rate=44_100, name="blip.wav")
     with pytest.raises(trajectory.TrajectoryError, match=r"0\.19 s of sound at once; at least 1\.7 s"):
         trajectory.fit(blip)
+
+
+# --- Two songs, and other encoders
+
+
+def test_two_songs_lie_in_one_space_each_on_its_own_time() -> None:
+    songs = trajectory.load(LOOP, start=4, stop=9), trajectory.load(LOOP, start=12, stop=20)
+    settings = tuple(
+        preset("conditioned", section=song.section, partner=name, training=QUICK) for song, name in zip(songs, "ba", strict=True)
+    )
+    pair = pipeline.fit_pair(songs, (settings[0], settings[1]))
+    for song, run in zip(songs, pair, strict=True):
+        assert run.song.seconds == pytest.approx(song.seconds)
+        assert run.trajectory.times[0] == pytest.approx(song.start + 11 * 1024 / 44_100, abs=1e-6)
+        assert run.trajectory.times[-1] == pytest.approx(song.start + song.seconds - 11 * 1024 / 44_100, abs=0.03)
+    assert all(np.array_equal(pair[0].weights[name], pair[1].weights[name]) for name in pair[0].weights)
+    assert pair[0].scaling == pair[1].scaling
+    loop = 8.0  # the two parts are one loop apart: the same music lies in the same place
+    first, second = (run.trajectory for run in pair)
+    at = [int(np.abs(second.times - time - loop).argmin()) for time in first.times]
+    near = np.linalg.norm(first.points - second.points[at], axis=1).mean()
+    assert near < 0.35 * np.linalg.norm(first.points - first.points.mean(axis=0), axis=1).mean()
+
+
+def test_settings_with_a_partner_or_an_encoder_are_others_and_those_without_stay_what_they_were() -> None:
+    plain = preset("pure")
+    assert len({each.fingerprint() for each in (plain, preset("pure", partner="a"), preset("pure", encoder="musicnn 1"))}) == 3
+    before = {name: value for name, value in plain.to_dict().items() if name not in ("encoder", "partner")}  # as they were kept at first
+    assert trajectory.Settings.from_dict(before).fingerprint() == plain.fingerprint()
+
+
+class Ear:
+    """Hears how loud it is, twice a second, in four ways."""
+
+    name, version, dims = "loudness", "0123456789abcdef", 4
+
+    def frames(self, recording: Recording, *, report: object = None) -> trajectory.Trajectory:  # noqa: ARG002 - it is quick
+        half = recording.sample_rate // 2
+        blocks = recording.samples[: len(recording.samples) // half * half].reshape(-1, half)
+        levels = np.stack([blocks.std(axis=1), blocks.max(axis=1), blocks.min(axis=1), np.abs(blocks).mean(axis=1)], axis=1)
+        return trajectory.Trajectory(points=levels.astype(np.float32), times=recording.start + 0.25 + 0.5 * np.arange(len(blocks)))
+
+
+def test_another_encoders_path_is_kept_and_opened_like_a_run_but_draws_no_sound(tmp_path: Path) -> None:
+    heard = pipeline.heard_path(trajectory.load(LOOP, start=4, stop=16), Ear())
+    again = trajectory.open(trajectory.save(heard, tmp_path / "run"))
+    assert again.settings.preset == "loudness"
+    assert again.trajectory.points.shape == (24, 3)
+    assert again.window_bins == 1
+    assert again.song.beat is not None
+    with pytest.raises(RunError, match="has no decoder"):
+        trajectory.decode(again, again.trajectory.points[0])
+
+
+def test_a_rhythm_is_told_stretch_by_stretch(run: Run) -> None:
+    heard, free = (pipeline.rhythm_heard(run, name) for name in ("rhythm", "rhythm-at-any-tempo"))
+    assert heard.frames.dims != free.frames.dims
+    assert len(heard.frames.points) == 2
+    assert run.trajectory.times[0] < heard.frames.times[0] < heard.frames.times[1] < run.trajectory.times[-1]
+    assert heard.bpm == run.song.beat.bpm

@@ -34,7 +34,6 @@ CHANNELS = (16, 32, 64)  # of the three blocks
 STRIDE = 8  # spectra from one column of what the blocks make to the next
 REACH = 23  # spectra that one column has heard
 COLUMNS_APART = 4  # from frame to frame: half a second
-HIDDEN = 128  # of the head
 FRAMES_AT_ONCE = 64  # bounds the memory, however long the song
 LEARNED_SECONDS = 120.0  # from the middle of each song: bounds the memory, however many songs
 
@@ -122,7 +121,7 @@ class Network(nn.Module):
             *(nn.Conv2d(first, second, 3, padding=(0, 1), bias=False), nn.BatchNorm2d(second), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(second, third, 3, padding=(0, 1), bias=False), nn.BatchNorm2d(third), nn.ReLU(), nn.MaxPool2d(2)),
         )
-        self.head = nn.Sequential(nn.Linear(2 * third, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, settings.dims))
+        self.head = nn.Linear(2 * third, settings.dims)  # a deeper one told the songs of training better apart, and others worse
 
     def forward(self, spectra: Tensor, apart: int = COLUMNS_APART) -> Tensor:
         """(songs, spectra, BANDS) -> (songs, frames, dims), a frame every `apart` columns."""
