@@ -25,7 +25,7 @@ from trajectory.forecasting import (
 )
 
 MOST_TRIALS = 400  # forecasts of one part of the library
-LEAST_WEIGHT = 0.02  # in a blend; less is not worth the rollout
+LEAST_WEIGHT = 0.05  # in a blend; less is not worth the rollout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ FILES = ("settings.json", "model.safetensors", "trajectory.npz", "training.json"
 # What json, numpy, zipfile and safetensors raise where a file is not what it was.
 DAMAGE = (
     *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, SafetensorError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SafetensorError),  # numpy reads headers as Python
 )
 
 

@@ -263,13 +263,15 @@ def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], seed: i
     """A Siamese network trained on songs: the files of its folder."""
     from trajectory.encoders import logmel
 
-    recordings = []
+    settings, recordings = logmel.LogmelSettings(seed=seed), []
     for name, sound in sounds:
         report.check()
-        recordings.append(_recording(sound, name, Settings()))
+        recording = _recording(sound, name, Settings())
+        if recording.seconds >= 2 * settings.seconds:  # two pieces of a shorter one would share their sound
+            recordings.append(recording)
     trained = logmel.fit(
         recordings,
-        logmel.LogmelSettings(seed=seed),
+        settings,
         report=lambda progress: report.tell({"step": progress.step, "steps": progress.steps, "seconds_left": progress.seconds_left}),
     )
     with tempfile.TemporaryDirectory(prefix="encoder-") as folder:

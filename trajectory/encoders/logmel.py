@@ -121,7 +121,7 @@ class Network(nn.Module):
             *(nn.Conv2d(first, second, 3, padding=(0, 1), bias=False), nn.BatchNorm2d(second), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(second, third, 3, padding=(0, 1), bias=False), nn.BatchNorm2d(third), nn.ReLU(), nn.MaxPool2d(2)),
         )
-        self.head = nn.Linear(2 * third, settings.dims)  # a deeper one told the songs of training better apart, and others worse
+        self.head = nn.Linear(2 * third, settings.dims)  # a hidden layer before it told unheard songs apart less well
 
     def forward(self, spectra: Tensor, apart: int = COLUMNS_APART) -> Tensor:
         """(songs, spectra, BANDS) -> (songs, frames, dims), a frame every `apart` columns."""
