@@ -4,16 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
-import streamlit as st
 from numpy.typing import NDArray
 
 from trajectory.errors import TrajectoryError
 from trajectory.records import Floats, Forming
+from trajectory.ui.components import code, mounted, static_address
 
 Seconds = NDArray[np.floating[Any]]
 Levels = NDArray[np.uint8]
@@ -22,9 +21,6 @@ Span = tuple[float, float]  # seconds of the song
 Point = tuple[float, float, float]
 Camera = Mapping[str, Mapping[str, float]]  # eye, center and up, each with x, y and z
 
-ROOT = Path(__file__).parents[2]
-ASSETS = ROOT / "assets" / "player"
-MODULES = ROOT / "static" / "player"
 PLOTLY = "vendor/plotly-gl3d-4.1.1.min.js"
 WIDEST = 6000  # columns of a spectrogram that are sent: more than a screen shows
 
@@ -129,12 +125,7 @@ class Events:
     picked: Pick | None = None
 
 
-_mount = st.components.v2.component(
-    "trajectory_player",
-    html=(ASSETS / "player.html").read_text(encoding="utf-8"),
-    css=(ASSETS / "player.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "loader.js").read_text(encoding="utf-8"),
-)
+_mount = mounted("player")
 
 
 def player(
@@ -188,8 +179,8 @@ def payload(
         "panes": _panes_about(panes),
         "forming": None if forming is None else {"steps": forming.steps.tolist(), "times": forming.times.tolist()},
         "view": asdict(view),
-        "plotly": _static_address(PLOTLY),
-        "code": {"base": _static_address("player/"), "files": _FILES, "version": _VERSION},
+        "plotly": static_address(PLOTLY),
+        "code": code("player"),
     }
     tables = {"panes": ("waveform", "spectrogram", "recurrence"), "forming": ("forming",)}
     versions = {part: _digest(meta[part], *(data.get(name) for name in names)) for part, names in tables.items()}
@@ -286,12 +277,3 @@ def _digest(about: Any, *parts: NDArray[Any] | pa.Table | None) -> str:
         for column in columns:
             digest.update(column.tobytes())
     return digest.hexdigest()
-
-
-def _static_address(path: str) -> str:
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return f"{f'/{base}' if base else ''}/app/static/{path}"
-
-
-_FILES = sorted(path.name for path in MODULES.glob("*.js"))
-_VERSION = hashlib.blake2b(b"".join((MODULES / name).read_bytes() for name in _FILES), digest_size=8).hexdigest()

@@ -5,17 +5,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import streamlit as st
 
 from trajectory.errors import TrajectoryError
+from trajectory.ui.components import code, mounted
 
-ROOT = Path(__file__).parents[2]
-ASSETS = ROOT / "assets" / "songmap"
-MODULES = ROOT / "static" / "songmap"
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -60,12 +56,7 @@ class Selection:
     serial: int = 0
 
 
-_mount = st.components.v2.component(
-    "trajectory_songmap",
-    html=(ASSETS / "songmap.html").read_text(encoding="utf-8"),
-    css=(ASSETS / "songmap.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "loader.js").read_text(encoding="utf-8"),
-)
+_mount = mounted("songmap")
 
 
 def songmap(
@@ -100,7 +91,7 @@ def payload(songs: Sequence[Place], *, key: str, height: int, colour_title: str,
         "colour_title": _text(colour_title),
         "legend": [[_text(name), colour] for name, colour in legend],
         "version": _digest(table),
-        "code": {"base": _static_address("songmap/"), "files": _FILES, "version": _VERSION},
+        "code": code("songmap"),
     }
     return {"meta": meta, "songs": table}
 
@@ -139,12 +130,3 @@ def _digest(table: pa.Table) -> str:
     for column in table.columns:
         digest.update(repr(column.to_pylist()).encode())
     return digest.hexdigest()
-
-
-def _static_address(path: str) -> str:
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return f"{f'/{base}' if base else ''}/app/static/{path}"
-
-
-_FILES = sorted(path.name for path in MODULES.glob("*.js"))
-_VERSION = hashlib.blake2b(b"".join((MODULES / name).read_bytes() for name in _FILES), digest_size=8).hexdigest()

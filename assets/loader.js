@@ -1,4 +1,4 @@
-// Streamlit sends this file with every update, so it holds nothing but the way to the player in static/player/.
+// Streamlit sends this file with every update, so it holds nothing but the way to its component in static/.
 let loading = null;
 
 async function load({ base, files, version }) {
@@ -14,8 +14,8 @@ export default async function (component) {
     return (await loading).mount(component);
   } catch (error) {
     loading = null;
-    const place = component.parentElement.querySelector(".trajectory-player");
-    place.textContent = `The player could not be loaded from ${code.base}: is static serving on? Reload the page to try again.`;
+    const place = component.parentElement.querySelector("[data-part]");
+    place.textContent = `${place.dataset.part} could not be loaded from ${code.base}: is static serving on? Reload the page to try again.`;
     throw error;
   }
 }
