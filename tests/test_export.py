@@ -299,7 +299,9 @@ def test_a_page_of_thirty_seconds_with_sound_has_room_below_8_megabytes(tmp_path
 
 
 def test_a_bundle_comes_back_as_it_was(tmp_path: Path, sound: Path) -> None:
-    found = import_bundle(exported("bundle", tmp_path, features=heard(), sound=sound, hue="brightness"))
+    camera = (1.5, -0.25, 0.5, 0.0, 0.1, 0.0, 0.0, 0.0, 1.0)
+    found = import_bundle(exported("bundle", tmp_path, features=heard(), sound=sound, hue="brightness", camera=camera))
+    assert found.camera == camera
     assert_equal(found.run, make_run())
     assert_equal(found.features, heard())
     assert found.sound == sound.read_bytes()
@@ -422,6 +424,9 @@ def test_a_bundle_packed_by_another_zip_program_is_taken() -> None:
         (lambda: packed(members(), version=2), "of version 2, and this program reads 1"),
         (lambda: packed(members(), hue="taste"), "coloured by what it does not hold"),
         (lambda: packed(members(), hue=["time"]), "coloured by what it does not hold"),
+        (lambda: packed(members(), camera=[1.0] * 8), "camera is not nine numbers"),
+        (lambda: packed(members(), camera=[float("nan")] * 9), "camera is not nine numbers"),
+        (lambda: packed(members(), camera=7), "cannot be taken"),
         (lambda: packed(members() | {"manifest.json": b"[" * 100_000}, hashed=False), "cannot be taken"),
         (lambda: packed(members() | {"settings.json": b"[" * 100_000}), "cannot be taken"),
         (lambda: packed(members() | {"training.json": bytes(20_000_000)}), "20 MB large; 16 MB are the most"),

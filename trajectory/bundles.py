@@ -49,6 +49,7 @@ ARRAYS = {  # the type and the number of axes of each
 }
 LONGEST_NAME = 80  # letters of a file's
 LONGEST_TEXT = 10_000  # letters of a text in a run
+FARTHEST = 1e6  # that a camera stands away
 DAMAGE = (*runs.DAMAGE, ArithmeticError, RecursionError, MemoryError)
 
 FLAGS = {
@@ -112,6 +113,7 @@ class Bundle:
     sound: bytes | None
     sound_name: str | None
     hue: Hue
+    camera: tuple[float, ...] | None  # eye, centre and up: nine numbers, as a link to Explore has them
 
 
 def stem(name: str) -> str:
@@ -185,7 +187,9 @@ def _readme(run: Run) -> str:
     )
 
 
-def write(file: BinaryIO, run: Run, *, features: Features | None, sound: Path | None, hue: Hue) -> None:
+def write(
+    file: BinaryIO, run: Run, *, features: Features | None, sound: Path | None, hue: Hue, camera: tuple[float, ...] | None = None
+) -> None:
     """The same run gives the same bytes: no date and no owner is kept."""
     members = {README: _readme(run).encode(), **_run_files(run)}
     if features is not None:
@@ -193,7 +197,7 @@ def write(file: BinaryIO, run: Run, *, features: Features | None, sound: Path | 
     if sound is not None:
         members[_sound_member(sound)] = read(sound)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
-    members[MANIFEST] = json.dumps({"version": VERSION, "hue": hue, "sha256": hashes}, indent=1).encode()
+    members[MANIFEST] = json.dumps({"version": VERSION, "hue": hue, "camera": camera, "sha256": hashes}, indent=1).encode()
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in members.items():
             entry = zipfile.ZipInfo(name)
@@ -269,7 +273,7 @@ def _check_end(file: BinaryIO) -> None:
 
 
 def _bundle(members: dict[str, bytes]) -> Bundle:
-    hue = _check_manifest(members)
+    hue, camera = _check_manifest(members)
     for name in ARRAYS.keys() & members.keys():
         _check_arrays(name, members[name])
     with tempfile.TemporaryDirectory() as place:
@@ -292,11 +296,12 @@ def _bundle(members: dict[str, bytes]) -> Bundle:
         sound=members[sound] if sound else None,
         sound_name=stem(PurePath(run.song.name).stem) + PurePath(sound).suffix if sound else None,
         hue=hue,
+        camera=camera,
     )
 
 
-def _check_manifest(members: dict[str, bytes]) -> Hue:
-    """Every member is there, and is what was put in."""
+def _check_manifest(members: dict[str, bytes]) -> tuple[Hue, tuple[float, ...] | None]:
+    """Every member is there, and is what was put in; how it was seen."""
     missing = NEEDED - members.keys()
     if missing:
         raise ExportError(f"{', '.join(sorted(missing))} is missing in it")
@@ -311,7 +316,12 @@ def _check_manifest(members: dict[str, bytes]) -> Hue:
     if changed:
         raise ExportError(f"its {changed[0][:60]} is not what was put in; it was changed or damaged on its way")
     hue: Hue = about["hue"]
-    return hue
+    camera = about.get("camera")
+    if camera is None:
+        return hue, None
+    if not (len(camera) == 9 and all(isinstance(number, int | float) and abs(number) < FARTHEST for number in camera)):
+        raise ExportError("its camera is not nine numbers")
+    return hue, tuple(map(float, camera))
 
 
 def _check_arrays(name: str, data: bytes) -> None:

@@ -51,6 +51,7 @@ class _Taken:
     features: Features | None
     sound: Path | None
     hue: Hue
+    camera: tuple[float, ...] | None = None
 
     def coloured(self) -> Colouring:
         return coloured(self.run, self.hue, self.features)
@@ -70,6 +71,7 @@ def export(
     features: Features | None = None,
     sound: Path | None = None,
     hue: Hue = "time",
+    camera: tuple[float, ...] | None = None,
 ) -> list[Path]:
     """Writes each kind into the folder, whole or not at all; a page and a bundle hold the song's sound where it is given."""
     kinds = list(dict.fromkeys(kinds))
@@ -78,7 +80,7 @@ def export(
         raise ExportError(f"nothing can be exported as {unknown[0][:40]!r}; choose of {', '.join(KINDS)}")
     if hue not in hues(features, run.song.beat):
         raise ExportError(f"this path cannot be coloured by {hue}; choose one of {', '.join(hues(features, run.song.beat))}")
-    taken = _Taken(run=run, features=features, sound=sound, hue=hue)
+    taken = _Taken(run=run, features=features, sound=sound, hue=hue, camera=camera)
     chosen = [_WRITERS[kind] for kind in kinds]
     return [written(Path(folder) / f"{stem(name)}{ending}", functools.partial(write, taken)) for ending, write in chosen]
 
@@ -291,7 +293,7 @@ def _linear(rgb: Floats) -> Floats:
 
 
 def _write_bundle(taken: _Taken, file: BinaryIO) -> None:
-    bundles.write(file, taken.run, features=taken.features, sound=taken.sound, hue=taken.hue)
+    bundles.write(file, taken.run, features=taken.features, sound=taken.sound, hue=taken.hue, camera=taken.camera)
 
 
 _WRITERS: dict[str, tuple[str, Callable[[_Taken, BinaryIO], None]]] = {

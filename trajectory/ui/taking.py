@@ -236,7 +236,9 @@ def data(song: SongEntry, run: Run, heard: Features | None) -> None:
 def _file(song: SongEntry, run: Run, heard: Features | None, kind: str, *, with_sound: bool, hue: Hue) -> tuple[str, bytes]:
     sound = playable(song.id) if with_sound and kind in ("html", "bundle") else None
     with tempfile.TemporaryDirectory() as folder:
-        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue)
+        camera = place.view().camera
+        seen = tuple(camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz") if camera else None
+        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue, camera=seen)
         return path.name, path.read_bytes()
 
 
@@ -257,7 +259,9 @@ def bring_back() -> None:
         place.say(error)
         return
     place.choose(song.id, entry.id)
-    st.switch_page(place.EXPLORE, query_params={"song": song.id, "run": entry.id})
+    st.session_state["hue"] = found.hue
+    seen = {"camera": ",".join(f"{number:.6g}" for number in found.camera)} if found.camera else {}
+    st.switch_page(place.EXPLORE, query_params={"song": song.id, "run": entry.id, **seen})
 
 
 def remember_view() -> None:
