@@ -178,6 +178,13 @@ def test_musicnns_frames_lie_at_the_centre_of_what_they_have_heard(network: musi
     assert (differs == (times + 1.5 > 5)).all()
 
 
+def test_a_finer_musicnn_hears_the_same_more_often(network: musicnn.Musicnn) -> None:
+    coarse, fine = network.frames(plucked(8.0)), network.finer().frames(plucked(8.0))
+    assert fine.step_seconds == pytest.approx(coarse.step_seconds / 4, rel=0.05)
+    np.testing.assert_allclose(fine.points[0], coarse.points[0], atol=1e-4)
+    assert fine.times[0] == coarse.times[0]
+
+
 def test_musicnn_takes_three_seconds_and_refuses_less(network: musicnn.Musicnn) -> None:
     assert network.frames(heard(noise(3.0))).points.shape == (2, 200)
     with pytest.raises(EncoderError, match=r"^a.wav lasts 2.9 s; musicnn needs 3 s$"):

@@ -189,8 +189,8 @@ def heard_path(song: Recording, encoder: Encoder, *, report: Callable[[float], N
     from trajectory.spectrogram import spectrogram
 
     began = time.perf_counter()
-    frames = encoder.frames(song, report=report)
-    path = encoders.as_path(frames)
+    finer = getattr(encoder, "finer", None)
+    path = encoders.as_path((finer() if finer else encoder).frames(song, report=report))
     heard_seconds = min(max(2 * (path.times[0] - song.start), LEAST_WINDOW), MOST_WINDOW)
     blank = np.zeros(1, np.float32)
     return Run(
