@@ -355,7 +355,8 @@ def test_somebody_elses_cluster_does_the_same_once_it_is_there(tmp_path: Path, m
         assert jobs.health()["problem"] == early.error
         scheduler = ("scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0")
         stack.enter_context(dask(*scheduler, folder=tmp_path))
-        worker = ("worker", address, "--nthreads", "2", "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(tmp_path))
+        offer = ("--nthreads", "2", "--resources", "training=1")  # as the README says: one training in each process
+        worker = ("worker", address, *offer, "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(tmp_path))
         for _ in range(2):
             stack.enter_context(dask(*worker, folder=tmp_path))
         ready(jobs, 2)
