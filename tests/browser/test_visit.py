@@ -211,3 +211,13 @@ def test_pages_are_switched_quickly(page: Page, trained: str) -> None:
     began = time.monotonic()
     expect(page.get_by_role("heading", name="Library")).to_be_visible()
     assert time.monotonic() - began < 5  # that it comes at all; `make bench` measures how fast
+
+
+def test_songs_are_heard_and_laid_on_a_map(page: Page, trained: str) -> None:
+    page.goto(f"/alike?{trained}")
+    settled(page)
+    page.get_by_role("button", name=re.compile("^Hear (it|them)$")).click()
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.get_by_text(re.compile("^Tags .*techno"))).to_be_visible()  # an electronic loop
+    page.get_by_role("tab", name="Map").click()
+    expect(page.locator(".trajectory-songmap canvas").first).to_be_visible()
