@@ -24,6 +24,6 @@ if __name__ == "__main__":
     services.check()
     chosen.run()
 else:
-    from trajectory.ui import comparing, foretelling, intake, listening, numbers, taking  # noqa: F401 - now, not while a visitor waits
+    from trajectory.ui import alike, around, comparing, foretelling, intake, listening, numbers, taking  # noqa: F401 - now, not while a visitor waits
 
     app = st.App(__file__, lifespan=services.lifespan, routes=services.ROUTES)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from trajectory.ui import alike, around, hearing, place
 
-chosen = alike.subject()
+chosen = place.picked_song()
 listener = hearing.chooser()
 hearing.catch_up(listener)
 songs, moments, everyone, pair, inside = st.tabs(["Songs like this", "Moments like this", "Map", "Two songs", "Inside"])

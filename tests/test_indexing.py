@@ -8,7 +8,7 @@ import pytest
 
 from tests.songs import ROOT
 from trajectory import indexing, workers
-from trajectory.collection import Collection
+from trajectory.collection import Collection, keep_trained
 from trajectory.indexing import CatchingUp, IndexingError, Tally
 from trajectory.jobs import Jobs
 from trajectory.library import Library
@@ -107,6 +107,19 @@ def test_rhythm_trains_a_path_where_there_is_none(jobs: Jobs, library: Library) 
         assert job.error is None
         assert song.id in Collection(library, ear).songs()
     assert len(library.runs_of(song.id)) == 1
+
+
+def test_an_encoder_is_trained_on_the_librarys_songs_and_then_hears_them(jobs: Jobs, library: Library) -> None:
+    songs = [library.add_song(song, name=song.name) for song in (LOOP, PIANO)]
+    sounds = tuple((song.name, library.sound(song.id).read_bytes()) for song in songs)
+    job = jobs.submit(workers.train_encoder, sounds, 3, key="train", done=lambda files: keep_trained(library, files))
+    assert job.wait(90)
+    assert job.error is None
+    weights = indexing.weights(library, "logmel-cnn", None)
+    ear = indexing.ear_of(jobs, weights)
+    heard = indexing.begin(library, jobs, songs[0], ear, weights)
+    assert heard.wait(60)
+    assert songs[0].id in Collection(library, ear).songs()
 
 
 @pytest.mark.parametrize(

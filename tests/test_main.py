@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 from trajectory.__main__ import main
+from trajectory.collection import Collection, Heard
+from trajectory.library import Library
+from trajectory.records import Trajectory
+from trajectory.workers import Weights, version_of
 
 ROOT = Path(__file__).parents[1]
 LOOP = str(ROOT / "tests/truth/loop4bar_120bpm.ogg")
@@ -194,3 +198,18 @@ def test_a_song_is_kept_in_the_library_exported_filmed_and_brought_back(
     assert run_json(capsys, "embed", back["song"], *QUICK)["run"] == kept["run"]
     assert main(["info", "0123456789abcdef"]) == 2
     assert "no longer in the library" in capsys.readouterr().err
+
+
+def test_songs_whose_rhythm_is_alike_are_named_by_their_paths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "home"))
+    kept = Library(tmp_path / "home")
+    songs = [kept.add_song(ROOT / "tests/truth" / name, name=name) for name in ("loop4bar_120bpm.ogg", "loop1bar_90bpm.ogg")]
+    path = Trajectory(points=np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32), times=np.arange(4.0))
+    for song in songs:
+        Collection(kept, version_of(Weights(encoder="rhythm"))).keep(song.id, Heard(frames=path))
+    found = run_json(capsys, "similar", songs[0].id, "--encoder", "rhythm")
+    assert [one["song"] for one in found["similar"]] == [songs[1].id]
+    assert main(["similar", LOOP, "--encoder", "rhythm"]) == 2
+    assert "train the song first" in capsys.readouterr().err

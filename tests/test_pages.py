@@ -332,6 +332,11 @@ def test_songs_are_heard_compared_and_drawn_on_a_map() -> None:
     assert "too few to tell clusters" in said(app)
     assert "Tags" in said(app)
     press(app, "Draw the song's path as this encoder hears it")
+    (drawn,) = services.library().runs_of(song)
+    assert drawn.label == "as musicnn hears it"
+    services.library().delete_run(drawn.id)
+    app.run()
+    press(app, "Draw the song's path as this encoder hears it")
     assert [run.label for run in services.library().runs_of(song)] == ["as musicnn hears it"]
     explored = visit("explore", song=song)
     assert not explored.exception
@@ -355,3 +360,19 @@ def test_without_songs_alike_says_where_to_get_some() -> None:
     app = visit("alike")
     assert not app.exception
     assert "There is no song yet" in said(app)
+
+
+def test_two_songs_are_put_into_one_space_and_compared_with_plain_networks() -> None:
+    song = kept_song()
+    other = services.library().add_song(ROOT / "assets/songs/05_solo_piano.ogg", name="piano.ogg").id
+    press(visit("alike", song=song), "Hear them")
+    app = until(visit("alike", song=song), "cosine 0")
+    press(app, "Put both into one space")
+    until(app, "One network was trained on both")
+    assert not app.exception
+    (run,) = services.library().runs_of(song)
+    assert run.label.endswith(f"in one space with {other[:4]}")
+    from trajectory.ui import comparing
+
+    against = comparing.wanted(services.library().song(song), run)
+    assert (against.preset, against.partner) == ("pure", "")

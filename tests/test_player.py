@@ -1,11 +1,10 @@
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import javascript
 from trajectory.records import Forming
 from trajectory.ui.player import Colouring, Events, Line, Panes, Pick, PlayerError, Scene, View, events, payload
 
@@ -25,11 +24,7 @@ def sent(*scenes: Scene, panes: Panes | None = None, forming: Forming | None = N
 
 
 def test_the_players_javascript_passes_its_tests() -> None:
-    node = shutil.which("node")
-    assert node, "node is missing; the player's JavaScript is tested with it (Debian: apt-get install nodejs, 20 or newer)"
-    files = sorted(str(file) for file in (ROOT / "tests" / "player").glob("*.test.js"))
-    found = subprocess.run([node, "--test", *files], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
+    javascript.passes("player")
 
 
 def test_lines_travel_as_columns_in_the_order_of_their_scenes() -> None:

@@ -1,10 +1,9 @@
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests import javascript
 from trajectory.ui.songmap import Place, Selection, SongmapError, payload, selection
 
 ROOT = Path(__file__).parents[1]
@@ -20,11 +19,7 @@ def sent(*songs: Place, legend: list[tuple[str, str]] = LEGEND) -> dict:
 
 
 def test_the_maps_javascript_passes_its_tests() -> None:
-    node = shutil.which("node")
-    assert node, "node is missing; the map's JavaScript is tested with it (Debian: apt-get install nodejs, 20 or newer)"
-    files = sorted(str(file) for file in (ROOT / "tests" / "songmap").glob("*.test.js"))
-    found = subprocess.run([node, "--test", *files], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
+    javascript.passes("songmap")
 
 
 def test_songs_travel_as_columns_in_their_order() -> None:

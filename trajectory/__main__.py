@@ -273,11 +273,11 @@ def index(options: argparse.Namespace) -> None:
 def similar(options: argparse.Namespace) -> None:
     """Names the songs of the library that an encoder finds most like one, or the moments most like a moment."""
     from trajectory import audio, encoders, indexing, pipeline, similarity, workers
-    from trajectory.collection import Collection, Ear
+    from trajectory.collection import Collection
 
     library, known = _library(), bool(ID.fullmatch(options.song))
-    encoder = workers.encoder(indexing.weights(library, options.encoder, options.model))
-    collection = Collection(library, Ear(encoder=options.encoder, version=encoder.version))
+    weights = indexing.weights(library, options.encoder, options.model)
+    collection = Collection(library, workers.version_of(weights))
     if options.at is not None:
         moments = collection.moments(options.pooling, options.likeness)
         here = similarity.moment_at(moments, options.song, options.at)
@@ -287,7 +287,7 @@ def similar(options: argparse.Namespace) -> None:
         if known:
             near = similarity.neighbours(songs, options.song, options.count)
         else:
-            heard = pipeline.listened(audio.load(options.song), encoder)
+            heard = pipeline.listened(audio.load(options.song), workers.encoder(weights))
             near = similarity.nearest(songs, encoders.pooled(heard.frames, options.pooling), options.count)
         found = [{"song": each.id, "score": each.score} for each in near]
     titles = {song.id: song.title for song in library.songs()}

@@ -174,6 +174,8 @@ def _readme(run: Run) -> str:
             "import trajectory\nfrom trajectory import encoders, pipeline\n"
             f"run = pipeline.heard_path(trajectory.load({line(run.song.name)!r}), encoders.load({run.settings.preset!r}))"
         )
+    if run.settings.partner:
+        in_python = f"# its network was trained on this song and on the one with the id {line(run.settings.partner)}: pipeline.fit_pair"
     return SAYS.format(
         title=title(run),
         points=len(run.trajectory.points),

@@ -20,7 +20,6 @@ from trajectory.workers import Weights
 
 AT_ONCE = 4  # songs for each worker that are handed over: their sound waits in memory
 LOOK_SECONDS = 0.02
-LONGEST_WAIT = 60.0  # seconds for the workers to say which version of an encoder they have
 
 
 class IndexingError(TrajectoryError):
@@ -47,15 +46,8 @@ def weights(library: Library, encoder: str, folder: str | None) -> Weights:
 
 def ear_of(jobs: Jobs, weights: Weights) -> Ear:
     """The encoder that the workers have, in its version."""
-    key = f"ear {hash(weights)}"
-    job = jobs.submit(workers.ear, weights, key=key, kind="quick")
-    if not job.wait(LONGEST_WAIT):
-        job.cancel()
-        raise IndexingError(f"the workers did not answer within {LONGEST_WAIT:g} s; try again in a moment")
-    jobs.forget(key)
-    if not isinstance(job.result, Ear):
-        raise IndexingError(job.error or "this was cancelled; start it again")
-    return job.result
+    found: Ear = jobs.answer(workers.ear, weights, key=f"ear {hash(weights)}")
+    return found
 
 
 def begin(library: Library, jobs: Jobs, song: SongEntry, ear: Ear, weights: Weights, *, owner: str = "") -> Job:

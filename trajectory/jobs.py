@@ -36,6 +36,7 @@ LOOK_SECONDS = 0.1  # between two looks at whether the workers are still there
 COUNT_SECONDS = 0.5  # between two counts of them
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
+ANSWER_SECONDS = 60.0  # that a quick task is waited for
 PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the workers are tried again, by failures in a row
 
 CLIENT = {  # a song travels inside its task, so that a worker that takes over has it too
@@ -52,7 +53,7 @@ NO_WORKERS = "the workers cannot be had (the log has the reason); try again in a
 
 
 class JobError(TrajectoryError):
-    """Workers that cannot be had."""
+    """Workers that cannot be had, or work that was waited for and failed."""
 
 
 class Job:
@@ -164,6 +165,17 @@ class Jobs:
                 del self._jobs[old]
             self._queue_moved()
         return job
+
+    def answer(self, task: Callable[..., Any], *arguments: Any, key: str, seconds: float = ANSWER_SECONDS) -> Any:
+        """A quick task's result, waited for; its refusal is raised here."""
+        job = self.submit(task, *arguments, key=key, kind="quick")
+        if not job.wait(seconds):
+            job.cancel()
+            raise JobError(f"the workers did not answer within {seconds:g} s; try again in a moment")
+        if job.state != "done":
+            raise JobError(job.error or "this was cancelled; start it again")
+        self.forget(key)  # what is kept is kept by whoever asked
+        return job.result
 
     def find(self, key: str) -> Job | None:
         """The job of this key, under way or ended not long ago."""

@@ -91,11 +91,10 @@ def fit_pair(
     parts = (picture.values[:cut], first.start), (picture.values[cut:], second.start)
     runs = []
     for song, chosen, (values, start) in zip(songs, settings, parts, strict=True):
-        path = model.embed(fitted.network, dataclasses.replace(picture, values=values, start=start))
+        own = dataclasses.replace(picture, values=values, start=start)
+        path = model.embed(fitted.network, own)
         last = Forming(steps=np.array([len(fitted.losses["total"])]), points=path.points[None], times=path.times)
-        runs.append(
-            _run(song, chosen, dataclasses.replace(picture, values=values, start=start), fitted, path=path, seconds=seconds, forming=last)
-        )
+        runs.append(_run(song, chosen, own, fitted, path=path, seconds=seconds, forming=last))
     return runs[0], runs[1]
 
 
@@ -130,9 +129,7 @@ def _run(
 ) -> Run:
     return Run(
         settings=settings,
-        song=Song(
-            name=recording.name, seconds=recording.seconds, title=recording.title, artist=recording.artist, beat=rhythm.beat(picture)
-        ),
+        song=_song(recording, rhythm.beat(picture)),
         scaling=Scaling(
             bin_seconds=picture.bin_seconds, frequencies=tuple(picture.frequencies.tolist()), low=picture.low, high=picture.high
         ),
@@ -148,6 +145,10 @@ def _run(
         ),
         forming=forming,
     )
+
+
+def _song(recording: Recording, beat: rhythm.Beat | None) -> Song:
+    return Song(name=recording.name, seconds=recording.seconds, title=recording.title, artist=recording.artist, beat=beat)
 
 
 def _load(path: str | Path, section: SectionSettings) -> Recording:
@@ -195,13 +196,7 @@ def heard_path(song: Recording, encoder: Encoder, *, report: Callable[[float], N
     blank = np.zeros(1, np.float32)
     return Run(
         settings=Settings(encoder=f"{encoder.name} {encoder.version}", section=song.section, window=WindowSettings(seconds=heard_seconds)),
-        song=Song(
-            name=song.name,
-            seconds=song.seconds,
-            title=song.title,
-            artist=song.artist,
-            beat=rhythm.beat(spectrogram(song, Settings().spectrogram)),
-        ),
+        song=_song(song, rhythm.beat(spectrogram(song, Settings().spectrogram))),
         scaling=Scaling(bin_seconds=path.step_seconds, frequencies=(0.0,), low=0.0, high=1.0),
         weights={},
         trajectory=path,

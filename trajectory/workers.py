@@ -208,8 +208,13 @@ class Weights:
     files: tuple[tuple[str, bytes], ...] = ()  # of one that was trained here
 
 
-def ear(report: Report, weights: Weights) -> Ear:  # noqa: ARG001 - all tasks are called alike
+def ear(_report: Report, weights: Weights) -> Ear:
     """Which version of an encoder this is."""
+    return version_of(weights)
+
+
+def version_of(weights: Weights) -> Ear:
+    """The encoder in the version that is here."""
     from trajectory.collection import Ear
 
     if weights.encoder in RHYTHMS:
@@ -224,18 +229,16 @@ def hear_rhythm(report: Report, sound: bytes, name: str, weights: Weights, run: 
     from trajectory import pipeline
 
     path = run or fit(report, sound, name, preset("conditioned"))
-    return ear(report, weights), pipeline.rhythm_heard(path, weights.encoder), path
+    return version_of(weights), pipeline.rhythm_heard(path, weights.encoder), path
 
 
 def hear(report: Report, sound: bytes, name: str, weights: Weights) -> tuple[Ear, Heard]:
     """A song as an encoder hears it."""
     from trajectory import pipeline
-    from trajectory.collection import Ear
 
-    hearing = encoder(weights)
     recording = _recording(sound, name, Settings())
-    found = pipeline.listened(recording, hearing, report=lambda share: report.tell({"share": share}))
-    return Ear(encoder=weights.encoder, version=hearing.version), found
+    found = pipeline.listened(recording, encoder(weights), report=lambda share: report.tell({"share": share}))
+    return version_of(weights), found
 
 
 def heard_path(report: Report, sound: bytes, name: str, weights: Weights) -> Run:
@@ -259,11 +262,11 @@ def encoder(weights: Weights) -> Encoder:
         return encoders.load(weights.encoder, folder=Path(folder))
 
 
-def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], seed: int) -> tuple[tuple[str, bytes], ...]:
-    """A Siamese network trained on songs: the files of its folder."""
+def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], steps: int | None = None) -> tuple[tuple[str, bytes], ...]:
+    """A Siamese network trained on songs, in so many steps or the usual ones: the files of its folder."""
     from trajectory.encoders import logmel
 
-    settings, recordings = logmel.LogmelSettings(seed=seed), []
+    settings, recordings = logmel.LogmelSettings() if steps is None else logmel.LogmelSettings(steps=steps), []
     for name, sound in sounds:
         report.check()
         recording = _recording(sound, name, Settings())

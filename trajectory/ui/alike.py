@@ -7,11 +7,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from trajectory import similarity
-from trajectory.catalogue import RunEntry, SongEntry
-from trajectory.collection import Heard
+from trajectory.catalogue import SongEntry
+from trajectory.collection import CollectionError, Heard
 from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
-from trajectory.settings import WHOLE
+from trajectory.jobs import Job
+from trajectory.settings import RHYTHMS, WHOLE
 from trajectory.ui import place, together, work
 from trajectory.ui.hearing import Hearing
 from trajectory.ui.services import library
@@ -33,22 +34,6 @@ Likeness is what the encoder makes of it, not a judgement of taste.
 """
 
 
-def subject() -> SongEntry:
-    """The song that the page is about."""
-    linked, songs = place.song(), library().songs()
-    if not songs:
-        st.info("There is no song yet. Drop a few on Listen; they are compared here.", icon=":material/graphic_eq:")
-        st.page_link(place.LISTEN, label="Go to Listen", icon=":material/headphones:")
-        st.stop()
-    chosen = linked or songs[0]
-    names = {each.id: place.title(each) for each in songs}
-    index = list(names).index(chosen.id)
-    picked = st.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"alike-{chosen.id}-{len(songs)}")
-    if picked != (linked.id if linked else None):
-        place.choose(picked)
-    return next(each for each in songs if each.id == picked)
-
-
 def _guarded(draw: Callable[[], None]) -> None:
     try:
         draw()
@@ -64,8 +49,7 @@ def songs_like(song: SongEntry, hearing: Hearing) -> None:
 
     def draw() -> None:
         _heard(song, hearing)
-        index = hearing.collection.songs(hearing.pooling, hearing.likeness)
-        found = similarity.neighbours(index, song.id, SHOWN)
+        found = similarity.neighbours(hearing.songs, song.id, SHOWN)
         if not found:
             st.info("There is no other song yet to compare it with.", icon=":material/library_music:")
         titles = {each.id: each for each in library().songs()}
@@ -104,7 +88,7 @@ def _score(score: float, hearing: Hearing) -> str:
 def _heard(song: SongEntry, hearing: Hearing) -> Heard:
     found = hearing.collection.heard(song.id)
     if found is None:
-        raise work.WorkFailedError(f"{song.title} has not been heard by {hearing.ear.encoder} yet; let it listen first")
+        raise CollectionError(f"{song.title} has not been heard by {hearing.ear.encoder} yet; let it listen first")
     return found
 
 
@@ -207,16 +191,18 @@ def _statistics(heard: Heard) -> None:
 
 def _path(song: SongEntry, hearing: Hearing) -> None:
     """The encoder in the autoencoder's place: see what changes."""
-    label = f"as {hearing.ear.encoder} hears it"
-    entry: RunEntry | None = next((each for each in library().runs_of(song.id) if each.label == label), None)
+    if hearing.ear.encoder in RHYTHMS:
+        return  # it is of the song's own path already
+    entry = work.path_by(song, hearing.ear.encoder)
     if entry is None:
         if st.button("Draw the song's path as this encoder hears it", icon=":material/swap_horiz:"):
             job = work.begin_path(song, hearing.weights, owner=place.owner())
             with st.spinner("It listens …"):
-                job.wait(120)
-            if job.state == "done":
+                waited = isinstance(job, Job) and not job.wait(120)
+            if isinstance(job, Job) and job.state != "done":
+                place.say("this takes longer than two minutes; look again in a while" if waited else job.error or "cancelled")
+            else:
                 st.rerun()
-            place.say(job.error or "this takes longer than two minutes; look again in a while")
         return
     with st.container(horizontal=True):
         query = {"song": song.id, "run": entry.id}

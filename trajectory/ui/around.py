@@ -47,14 +47,14 @@ class _Drawn:
 def around(hearing: Hearing) -> None:
     """All songs at once; near means alike."""
     try:
-        index = hearing.collection.songs(hearing.pooling, hearing.likeness)
+        index = hearing.songs
         how, dims, colour = _chooser()
         own = _own(index)
         songs = {each.id: each for each in library().songs()}
-        groups = _clusters(index.ids, index.vectors, hearing.likeness)
+        groups = _clusters(index.vectors, hearing.likeness)
         colours, legend = _coloured(index.ids, hearing, groups, colour)
         vectors = index.vectors if own.vectors is None else np.concatenate([index.vectors, own.vectors])
-        at = _plane((*index.ids, *own.names), vectors, how, dims)
+        at = _plane(vectors, how, dims)
     except TrajectoryError as error:
         st.info(place.plain(str(error)), icon=":material/hub:")
         return
@@ -91,22 +91,16 @@ def _own(index: Index) -> _Drawn:
     if given is None:
         return _Drawn()
     names, vectors = similarity.read_vectors(given)
-    if vectors.shape[1] != index.space.dims:
-        raise similarity.SimilarityError(
-            f"{given.name} holds vectors of {vectors.shape[1]} dimensions, the map has {index.space.dims}; use the same encoder"
-        )
-    if index.space.likeness == "cosine":
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return _Drawn(names=tuple(names), vectors=vectors.astype(np.float32))
+    return _Drawn(names=tuple(names), vectors=Index.build(names, vectors, index.space).vectors)
 
 
 @st.cache_data(max_entries=32, show_spinner="Drawing the map …")
-def _plane(_names: tuple[str, ...], vectors: Floats, how: Plane, dims: Literal[2, 3]) -> Floats:
+def _plane(vectors: Floats, how: Plane, dims: Literal[2, 3]) -> Floats:
     return similarity.plane(vectors, how, dims)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for clusters …")
-def _clusters(_ids: tuple[str, ...], vectors: Floats, likeness: Likeness) -> similarity.Clusters:
+def _clusters(vectors: Floats, likeness: Likeness) -> similarity.Clusters:
     return similarity.clusters(vectors, likeness=likeness)
 
 

@@ -60,7 +60,9 @@ def wanted(song: SongEntry, first: RunEntry) -> Settings:
     if settings.encoder:
         return preset("conditioned", section=settings.section)
     like = preset("pure" if first.preset != "pure" else "conditioned")
-    return dataclasses.replace(settings, loss=like.loss, model=dataclasses.replace(settings.model, horizons=like.model.horizons))
+    return dataclasses.replace(
+        settings, partner="", loss=like.loss, model=dataclasses.replace(settings.model, horizons=like.model.horizons)
+    )
 
 
 def _key(song: SongEntry) -> str:

@@ -1,6 +1,7 @@
 """Who compares the songs: an encoder is chosen here, and hears what it has not heard yet."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import get_args
 
 import streamlit as st
@@ -10,6 +11,7 @@ from trajectory.collection import Collection, Ear, keep_trained
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
 from trajectory.settings import ENCODERS, Likeness, Pooling
+from trajectory.similarity import Index
 from trajectory.ui import place, work
 from trajectory.ui.services import jobs, library
 from trajectory.workers import Weights
@@ -39,6 +41,11 @@ class Hearing:
     @property
     def ear(self) -> Ear:
         return self.collection.ear
+
+    @cached_property
+    def songs(self) -> Index:
+        """A vector for each song, read once a run of the page."""
+        return self.collection.songs(self.pooling, self.likeness)
 
 
 def chooser() -> Hearing:
@@ -97,9 +104,7 @@ def _follow(under_way: indexing.CatchingUp) -> None:
         st.rerun()
     tally, count = under_way.tally, len(under_way.songs)
     done = tally.heard + len(tally.failed)
-    words, button = st.columns([5, 1], vertical_alignment="center")
-    words.progress(done / count if count else 1.0, f"{done} of {count} songs heard")
-    button.button("Stop", on_click=under_way.stop, width="stretch", key="stop-hearing")
+    place.progress(done / count if count else 1.0, f"{done} of {count} songs heard", under_way.stop, key="stop-hearing", label="Stop")
 
 
 @st.cache_resource
@@ -132,8 +137,7 @@ def _training() -> None:
 def _follow_training(job: Job) -> None:
     if job.ended:
         st.rerun()
-    words, button = st.columns([5, 1], vertical_alignment="center")
     about = job.progress or {}
     share = about["step"] / about["steps"] if "step" in about else 0.0
-    words.progress(share, f"training, {about['seconds_left']:.0f} s left" if "seconds_left" in about else "reading the songs")
-    button.button("Cancel", on_click=job.cancel, width="stretch", key="cancel-encoder")
+    words = f"training, {about['seconds_left']:.0f} s left" if "seconds_left" in about else "reading the songs"
+    place.progress(share, words, job.cancel, key="cancel-encoder")

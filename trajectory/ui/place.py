@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ import streamlit as st
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.settings import preset
-from trajectory.ui.player import Events, View
+from trajectory.ui.player import Camera, Events, View
 from trajectory.ui.services import library
 
 LISTEN, EXPLORE, COMPARE, FORECAST = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast"))
@@ -74,17 +75,9 @@ def run(of: SongEntry) -> RunEntry | None:
 
 def song_and_run() -> tuple[SongEntry, RunEntry]:
     """What the page is about, chosen at its top; without any it says where to get one, and stops."""
-    linked, songs = song(), library().songs()
-    if not songs:
-        _stop("There is no song yet. Drop one on Listen, or take a sample: it needs a few seconds.")
-    chosen = linked or songs[0]
     left, right = st.columns(2)
-    names = {each.id: title(each) for each in songs}
-    index = list(names).index(chosen.id)
-    picked = left.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"song-{chosen.id}-{len(songs)}")
-    chosen = next(each for each in songs if each.id == picked)
-    if linked is None or picked != linked.id:
-        choose(picked)
+    with left:
+        chosen = picked_song()
     found = run(chosen)
     if found is None:
         choose(chosen.id)
@@ -94,6 +87,27 @@ def song_and_run() -> tuple[SongEntry, RunEntry]:
     taken = right.selectbox("Run", list(labels), index=index, format_func=labels.__getitem__, key=f"run-{found.id}-{len(labels)}")
     choose(chosen.id, taken)
     return chosen, library().run_entry(taken)
+
+
+def picked_song() -> SongEntry:
+    """The song that the page is about, chosen here; without any it says where to get one, and stops."""
+    linked, songs = song(), library().songs()
+    if not songs:
+        _stop("There is no song yet. Drop one on Listen, or take a sample: it needs a few seconds.")
+    chosen = linked or songs[0]
+    names = {each.id: title(each) for each in songs}
+    index = list(names).index(chosen.id)
+    picked = st.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"song-{chosen.id}-{len(songs)}")
+    if linked is None or picked != linked.id:
+        choose(picked)
+    return next(each for each in songs if each.id == picked)
+
+
+def progress(share: float, words: str, stop: Callable[[], None], *, key: str, label: str = "Cancel") -> None:
+    """One line of work under way, with the button that ends it."""
+    bar, button = st.columns([5, 1], vertical_alignment="center")
+    bar.progress(share, words)
+    button.button(label, on_click=stop, key=key, width="stretch")
 
 
 def _stop(words: str) -> NoReturn:
@@ -140,14 +154,18 @@ def view() -> View:
 def remember(seen: Events) -> None:
     """Writes the view into the address."""
     st.session_state["view"] = View(time=seen.time, camera=seen.camera, loop=seen.loop)
-    camera = [seen.camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz"] if seen.camera else []
     write(
         {
             "t": f"{seen.time:.2f}",
-            "camera": ",".join(f"{value:.3g}" for value in camera) or None,
+            "camera": ",".join(f"{value:.3g}" for value in numbers_of(seen.camera) or ()) or None,
             "loop": f"{seen.loop[0]:.2f},{seen.loop[1]:.2f}" if seen.loop else None,
         }
     )
+
+
+def numbers_of(camera: Camera | None) -> tuple[float, ...] | None:
+    """A camera as nine numbers: eye, centre and up."""
+    return tuple(camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz") if camera else None
 
 
 def part() -> tuple[float, float] | None:

@@ -178,9 +178,7 @@ def _follow(job: Job, ended: bool) -> None:
     elif job.state == "done":
         st.success("It is made, and kept below.", icon=":material/check:")
     else:
-        words, button = st.columns([4, 1], vertical_alignment="center")
-        words.progress(*_progress(job))
-        button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
+        place.progress(*_progress(job), job.cancel, key=f"cancel-{job.key}")
 
 
 def _progress(job: Job) -> tuple[float, str]:
@@ -236,9 +234,8 @@ def data(song: SongEntry, run: Run, heard: Features | None) -> None:
 def _file(song: SongEntry, run: Run, heard: Features | None, kind: str, *, with_sound: bool, hue: Hue) -> tuple[str, bytes]:
     sound = playable(song.id) if with_sound and kind in ("html", "bundle") else None
     with tempfile.TemporaryDirectory() as folder:
-        camera = place.view().camera
-        seen = tuple(camera[name][axis] for name in ("eye", "center", "up") for axis in "xyz") if camera else None
-        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue, camera=seen)
+        camera = place.numbers_of(place.view().camera)
+        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue, camera=camera)
         return path.name, path.read_bytes()
 
 

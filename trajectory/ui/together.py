@@ -42,13 +42,12 @@ def _follow(job: Job) -> None:
     if job.ended:
         place.say(job.error or "cancelled")
         return
-    words, button = st.columns([5, 1], vertical_alignment="center")
     about = job.progress
     if about is None:
-        words.progress(0.0, f"waiting, place {job.place} in the queue" if job.place else "reading the songs")
+        share, words = 0.0, f"waiting, place {job.place} in the queue" if job.place else "reading the songs"
     else:
-        words.progress(about["step"] / about["steps"], f"step {about['step']} of {about['steps']}, {about['seconds_left']:.0f} s left")
-    button.button("Cancel", on_click=job.cancel, key=f"cancel {job.key}", width="stretch")
+        share, words = about["step"] / about["steps"], f"step {about['step']} of {about['steps']}, {about['seconds_left']:.0f} s left"
+    place.progress(share, words, job.cancel, key=f"cancel {job.key}")
 
 
 def _drawn(songs: tuple[SongEntry, SongEntry], entries: tuple[RunEntry, RunEntry]) -> None:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from trajectory import workers
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.divergence import Divergence
 from trajectory.errors import TrajectoryError
 from trajectory.features import FeatureError, Features
-from trajectory.jobs import Job
+from trajectory.jobs import Job, JobError
 from trajectory.library import run_id
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
@@ -21,11 +21,10 @@ from trajectory.settings import SectionSettings, Settings, preset
 from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
 
 TRAINED_BYTES = 200_000_000  # of sound that an encoder is trained on
+ENCODER = "train an encoder"  # one at a time
 LOG = logging.getLogger(__name__)
 
-
-class WorkFailedError(TrajectoryError):
-    """Work that a page waited for and that failed."""
+T = TypeVar("T")
 
 
 def is_new(song: SongEntry, settings: Settings) -> bool:
@@ -36,22 +35,31 @@ def is_new(song: SongEntry, settings: Settings) -> bool:
 def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | Job:
     """The kept run of these settings, or the job that makes it."""
     key = run_id(song.id, settings)
+    return _made_or_begun(
+        key,
+        lambda: library().find_run(song.id, settings),
+        lambda: jobs().submit(
+            workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
+        ),
+    )
+
+
+def _made_or_begun(key: str, find: Callable[[], T | None], begin: Callable[[], Job]) -> T | Job:
+    """What is kept, or the job that makes it."""
     held = jobs().find(key)
     done = held is not None and held.state == "done"
-    found = library().find_run(song.id, settings)  # after the job, which may have come to its end a moment ago
+    found = find()  # after the job, which may have come to its end a moment ago
     if found is not None:
         return found
     if done:
-        jobs().forget(key)  # it was deleted since
-    return jobs().submit(
-        workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
-    )
+        jobs().forget(key)  # what it made was deleted since
+    return begin()
 
 
 def preview(song: SongEntry, settings: Settings) -> Trajectory:
     """The first look, before anything is trained."""
     key = f"preview {run_id(song.id, settings)}"
-    return _wait(workers.preview, _bytes(song), song.name, settings, key=key)
+    return jobs().answer(workers.preview, _bytes(song), song.name, settings, key=key)
 
 
 def heard(song: SongEntry, section: SectionSettings) -> Features:
@@ -61,7 +69,7 @@ def heard(song: SongEntry, section: SectionSettings) -> Features:
     if kept is not None:
         with suppress(FeatureError):  # what cannot be read back is heard again
             return Features.from_bytes(kept)
-    found: Features = _wait(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
+    found: Features = jobs().answer(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
     library().keep(song.id, name, found.to_bytes())
     return found
 
@@ -78,12 +86,12 @@ def sound_address(song: SongEntry) -> str | None:
 
 def _make_playable(song: SongEntry) -> None:
     if song.suffix not in PLAYED and library().kept(song.id, PLAYABLE) is None:
-        library().keep(song.id, PLAYABLE, _wait(workers.playable, _bytes(song), song.name, key=f"{PLAYABLE} {song.id}"))
+        library().keep(song.id, PLAYABLE, jobs().answer(workers.playable, _bytes(song), song.name, key=f"{PLAYABLE} {song.id}"))
 
 
 def decoded(run: Run, points: Floats) -> Floats:
     """The spectrogram windows that points of a run's space mean."""
-    return _wait(workers.decode, run, points, key=f"decode {_digest(points.tobytes(), run.trajectory.points.tobytes())}")
+    return jobs().answer(workers.decode, run, points, key=f"decode {_digest(points.tobytes(), run.trajectory.points.tobytes())}")
 
 
 def picture(song: SongEntry, entries: Sequence[RunEntry], heard: Features, order: workers.FilmOrder) -> bytes:
@@ -91,7 +99,7 @@ def picture(song: SongEntry, entries: Sequence[RunEntry], heard: Features, order
     runs = tuple(library().run(entry.id) for entry in entries)
     labels = (entries[0].label, entries[-1].label) if len(entries) > 1 else ("", "")
     key = f"picture {_digest(repr((order, [entry.id for entry in entries])).encode())}"
-    return bytes(_wait(workers.film, runs, labels, b"", song.name, heard, order, key=key))
+    return bytes(jobs().answer(workers.film, runs, labels, b"", song.name, heard, order, key=key))
 
 
 @dataclass(frozen=True)
@@ -130,42 +138,61 @@ def forget(job: Job) -> None:
 
 
 def begin_encoder(*, owner: str, done: Callable[[tuple[tuple[str, bytes], ...]], object]) -> Job:
-    """Trains an encoder on the library's newest songs, as many as may travel to a worker at once."""
-    sounds: list[tuple[str, bytes]] = []
+    """Trains an encoder on the library's newest songs, as many as may travel to a worker at once; anew each time it is asked."""
+    chosen, left = [], TRAINED_BYTES
     for song in library().songs():
-        data = _bytes(song)
-        if sum(len(sound) for _, sound in sounds) + len(data) <= TRAINED_BYTES:
-            sounds.append((song.name, data))
-    if len(sounds) < 2:
-        raise WorkFailedError(f"{len(sounds)} song cannot be told from others; add a few more songs first")
-    return jobs().submit(workers.train_encoder, tuple(sounds), 0, key="train an encoder", owner=owner, done=done)
+        size = library().sound(song.id).stat().st_size
+        if size <= left:
+            chosen.append(song)
+            left -= size
+    if len(chosen) < 2:
+        raise JobError(f"{len(chosen)} song cannot be told from others; add a few more songs first")
+    jobs().forget(ENCODER)  # the one before, which is done
+    sounds = tuple((song.name, _bytes(song)) for song in chosen)
+    return jobs().submit(workers.train_encoder, sounds, key=ENCODER, owner=owner, done=done)
 
 
 def begin_pair(one: SongEntry, other: SongEntry, *, owner: str) -> tuple[RunEntry, RunEntry] | Job:
     """Both songs' kept runs in one space, or the job that makes them; the same whichever is named first."""
     first, second = sorted((one, other), key=lambda song: song.id)
     settings = preset("conditioned", partner=second.id), preset("conditioned", partner=first.id)
-    found = [library().find_run(song.id, each) for song, each in zip((first, second), settings, strict=True)]
-    if found[0] is not None and found[1] is not None:
-        return (found[0], found[1]) if first is one else (found[1], found[0])
+
+    def find() -> tuple[RunEntry, RunEntry] | None:
+        runs = [library().find_run(song.id, each) for song, each in zip((first, second), settings, strict=True)]
+        if runs[0] is None or runs[1] is None:
+            return None
+        return (runs[0], runs[1]) if first is one else (runs[1], runs[0])
 
     def keep(runs: tuple[Run, Run]) -> None:
         library().add_run(first.id, runs[0])
         library().add_run(second.id, runs[1])
 
-    sounds = (first.name, _bytes(first)), (second.name, _bytes(second))
     key = f"pair {first.id} {second.id}"
-    held = jobs().find(key)
-    if held is not None and held.state == "done":
-        jobs().forget(key)  # they were deleted since
-    return jobs().submit(workers.fit_pair, sounds, settings, key=key, owner=owner, done=keep)
+    sounds = (first, second)
+    return _made_or_begun(
+        key,
+        find,
+        lambda: jobs().submit(
+            workers.fit_pair, tuple((song.name, _bytes(song)) for song in sounds), settings, key=key, owner=owner, done=keep
+        ),
+    )
 
 
-def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> Job:
+def path_by(song: SongEntry, encoder: str) -> RunEntry | None:
+    """The kept path of a song as an encoder hears it."""
+    return next((each for each in library().runs_of(song.id) if each.preset == encoder), None)
+
+
+def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> RunEntry | Job:
     """A song's path as an encoder hears it, kept like a run."""
-    arguments = (_bytes(song), song.name, weights)
     key = f"path {song.id} {weights.encoder} {hash(weights)}"
-    return jobs().submit(workers.heard_path, *arguments, key=key, owner=owner, done=lambda run: library().add_run(song.id, run))
+    return _made_or_begun(
+        key,
+        lambda: path_by(song, weights.encoder),
+        lambda: jobs().submit(
+            workers.heard_path, _bytes(song), song.name, weights, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
+        ),
+    )
 
 
 def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:
@@ -174,19 +201,6 @@ def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, own
     if held is not None and held.state != "cancelled":
         return held  # also one that failed: it says why until it is asked for again
     return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, kind="quick", owner=owner)
-
-
-def _wait(task: Callable[..., Any], *arguments: Any, key: str, seconds: float = 60.0) -> Any:
-    """A quick task's result; its refusal is raised here."""
-    job = jobs().submit(task, *arguments, key=key, kind="quick")
-    if not job.wait(seconds):
-        job.cancel()
-        raise WorkFailedError(f"the workers did not answer within {seconds:g} s; try again in a moment")
-    if job.state != "done":
-        raise WorkFailedError(job.error or "this was cancelled; start it again")
-    result = job.result
-    jobs().forget(key)  # what is kept is kept in the library
-    return result
 
 
 def _bytes(song: SongEntry) -> bytes:
