@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from trajectory import workers
+from trajectory import launcher, workers
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job, Jobs, fair_order
 from trajectory.records import Trajectory
@@ -81,7 +81,7 @@ def ready(jobs: Jobs, workers: int) -> Jobs:
 
 
 def launchers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "trajectory.workers" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "trajectory.launcher" in child.cmdline()]
 
 
 def gone(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
@@ -424,5 +424,5 @@ def test_a_song_lies_in_a_private_folder_under_a_name_of_ours(name: str) -> None
 
 
 def test_each_gpu_gets_its_worker() -> None:
-    assert workers.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, GPU-5"}) == ["0", "GPU-5"]
-    assert workers.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == workers.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+    assert launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, GPU-5"}) == ["0", "GPU-5"]
+    assert launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []

@@ -35,6 +35,7 @@ ORDER = [
         "collection",
         "pipeline",
         "workers",
+        "launcher",
         "jobs",
         "indexing",
         "options",
@@ -42,7 +43,7 @@ ORDER = [
         "__main__",
     ),
 ]
-REACH_INSIDE_FUNCTIONS = {"__init__", "encoders", "pipeline", "workers", "jobs", "__main__"}
+REACH_INSIDE_FUNCTIONS = {"__init__", "encoders", "pipeline", "workers", "launcher", "jobs", "__main__"}
 FILES = sorted((ROOT / "trajectory").rglob("*.py"))
 PAGES = [ROOT / "app.py", *(ROOT / "pages").glob("*.py")]
 

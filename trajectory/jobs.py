@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from trajectory import workers
 from trajectory.errors import TrajectoryError
+from trajectory.launcher import launched
 from trajectory.records import Floats
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ class _Link:
 
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(dask.config.set(CLIENT))
-            address = self.address or await stack.enter_async_context(workers.launched(self.options))
+            address = self.address or await stack.enter_async_context(launched(self.options))
             try:
                 client = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name="trajectory")
                 stack.push_async_callback(client.close, timeout=1)  # also where it is cancelled before it is connected

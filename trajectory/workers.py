@@ -1,28 +1,20 @@
-"""What runs inside a worker process, and `python -m trajectory.workers`, which starts a scheduler and workers on this machine alone.
+"""What runs inside a worker process.
 
 A task takes `report` first, then what it was given. The app imports this module to name its tasks, so torch comes only inside them.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import contextlib
 import dataclasses
 import functools
 import io
-import json
-import logging
-import multiprocessing
-import os
 import re
-import shutil
-import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +27,7 @@ from trajectory.records import Floats, Forecast, Recording, Trajectory
 from trajectory.settings import RHYTHMS, SectionSettings, Settings, TrainingSettings, preset
 
 if TYPE_CHECKING:
-    from distributed import Nanny, Worker
+    from distributed import Worker
 
     from trajectory.collection import Ear, Heard
     from trajectory.divergence import Divergence, ProtocolName
@@ -50,22 +42,6 @@ WARM = "trajectory-warm"  # the name under which a worker tells that it has prac
 PROGRESS_SECONDS = 0.1  # between two reports that are sent
 SNAPSHOT_SECONDS = 0.25
 PREVIEW_WINDOWS = 400  # that the preview's axes are found from; all of them are placed
-NICE = 5  # the pages come first
-END_SECONDS = 4.0  # after which a launcher that should end is ended
-START_SECONDS = 60.0
-GIB = 1 << 30
-ROOT = Path(__file__).parents[1]
-
-LOCAL = {  # what Dask does for clusters of hundreds costs time and memory here
-    "distributed.scheduler.allowed-failures": 1,  # workers that may die under a task before it counts as the culprit
-    "distributed.worker.profile.enabled": False,
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.admin.low-level-log-length": 100,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # Dask's own makes a training take 1.8 times as long
-}
 
 
 class WorkError(TrajectoryError):
@@ -407,113 +383,3 @@ def _practise() -> None:
     run = pipeline.fit(recording, settings)
     pipeline.decode(run, run.trajectory.points[:1])
     principal_places(spectrogram(recording, settings.spectrogram).values, run.window_bins)
-
-
-@contextlib.asynccontextmanager
-async def launched(options: list[str]) -> AsyncIterator[str]:
-    """Workers of the app's own, as processes that know nothing of its __main__; they end when this end of their pipe closes."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory(prefix="trajectory-", ignore_cleanup_errors=True) as folder:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "trajectory.workers", "--folder", folder, *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C is the app's to answer
-        )
-        if process.stdin is None or process.stdout is None:
-            raise AssertionError("both were asked for")
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                line = await process.stdout.readline()
-            if not line:
-                raise WorkError("the workers could not be started (the log has the reason); try again in a moment")
-            yield json.loads(line)["address"]
-        finally:
-            process.stdin.close()
-            try:
-                async with asyncio.timeout(END_SECONDS + 1):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-
-def main() -> None:
-    """Starts a scheduler and workers on this machine, says where on one line, and ends with whoever holds the other end of its input."""
-    parser = argparse.ArgumentParser(prog="python -m trajectory.workers", description=main.__doc__)
-    parser.add_argument("--workers", type=int, help="default: one a GPU, or else one a core")
-    parser.add_argument("--memory", type=int, help="bytes that a worker may use before it is stopped")
-    parser.add_argument("--folder", type=Path, help="a private folder for temporary files; removed at the end")
-    options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="trajectory-"))
-    if hasattr(os, "nice"):
-        os.nice(NICE)
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
-    """An app that is killed cannot say goodbye, but its pipe closes."""
-    while os.read(sys.stdin.fileno(), 1):  # sys.stdin itself would hold its lock at exit
-        pass
-    end()
-    time.sleep(END_SECONDS)  # and if the end does not come by itself
-    for child in multiprocessing.active_children():
-        child.kill()
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
-
-
-async def _host(*, workers: int | None, memory: int | None, folder: Path) -> None:
-    import dask
-    from dask.system import CPU_COUNT
-    from distributed import Nanny, Scheduler
-    from distributed.system import MEMORY_LIMIT
-
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-    loop, host = asyncio.get_running_loop(), asyncio.current_task()
-    if host is not None:
-        end = functools.partial(loop.call_soon_threadsafe, host.cancel)
-        threading.Thread(target=_end_with_the_input, args=(end, folder), daemon=True).start()
-    gpus = visible_gpus(os.environ)
-    count = workers or len(gpus) or CPU_COUNT
-    limit = memory or int(min((16 if gpus else 4) * GIB, 0.7 * MEMORY_LIMIT / count))
-
-    def nanny(number: int, address: str) -> Nanny:
-        gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        return Nanny(
-            address,
-            name=number,
-            nthreads=2,
-            resources={TRAINING: 1},
-            memory_limit=limit,
-            host="127.0.0.1",
-            local_directory=str(folder),
-            env={"TMPDIR": str(folder), **gpu},
-            silence_logs=logging.CRITICAL,  # what a task raises is logged by the app
-        )
-
-    with dask.config.set(LOCAL | {"temporary-directory": str(folder)}):
-        async with Scheduler(host="127.0.0.1", dashboard=False, dashboard_address="127.0.0.1:0") as scheduler:
-            print(json.dumps({"address": scheduler.address}), flush=True)  # noqa: T201 - what the app waits for
-            nannies = [nanny(number, scheduler.address) for number in range(count)]
-            try:
-                await asyncio.gather(*nannies)
-                await scheduler.finished()
-            finally:  # workers hold nothing worth keeping: a training is not waited for
-                await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)
-
-
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """The names by which CUDA takes this machine's GPUs; found without torch, which would cost the launcher seconds."""
-    chosen = environment.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    driver = Path("/proc/driver/nvidia/gpus")
-    return [str(number) for number, _ in enumerate(driver.iterdir())] if driver.is_dir() else []
-
-
-if __name__ == "__main__":
-    main()
