@@ -324,12 +324,16 @@ def test_songs_are_heard_compared_and_drawn_on_a_map() -> None:
     app = visit("alike", song=song)
     assert "0 of 2 songs have been heard by musicnn" in said(app)
     press(app, "Hear them")
-    until(app, "cosine 0")  # of the other song, in the list
+    until(app, "**Hex-a-Hop ending")  # the other song, in the list
     app = visit("alike", song=song)
+    app.segmented_control(key="show").set_value("Map").run()
+    until(app, "too few to tell clusters")
     assert not app.exception
     assert not app.error
     assert "songs have been heard" not in said(app)
-    assert "too few to tell clusters" in said(app)
+    app.segmented_control(key="map-how").set_value("tsne").run()
+    until(app, "2 songs, tsne to 2 dimensions")
+    app.segmented_control(key="show").set_value("Inside").run()
     assert "Tags" in said(app)
     press(app, "Draw the song's path as this encoder hears it")
     (drawn,) = services.library().runs_of(song)
@@ -366,7 +370,8 @@ def test_two_songs_are_put_into_one_space_and_compared_with_plain_networks() -> 
     song = kept_song()
     other = services.library().add_song(ROOT / "assets/songs/05_solo_piano.ogg", name="piano.ogg").id
     press(visit("alike", song=song), "Hear them")
-    app = until(visit("alike", song=song), "cosine 0")
+    app = until(visit("alike", song=song), "**Hex-a-Hop ending")
+    app.segmented_control(key="show").set_value("Two songs").run()
     press(app, "Put both into one space")
     until(app, "One network was trained on both")
     assert not app.exception

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from trajectory.encoders import Encoder
     from trajectory.pipeline import FitProgress
     from trajectory.runs import Run
-    from trajectory.settings import Hue
+    from trajectory.settings import Hue, Likeness
+    from trajectory.similarity import Clusters, Plane
     from trajectory.video import Camera
 
 TRAINING = "training"  # the resource of which each worker has one: its second thread is left to quick work
@@ -256,6 +257,20 @@ def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], steps: 
     with tempfile.TemporaryDirectory(prefix="encoder-") as folder:
         logmel.save(trained, Path(folder) / "encoder")
         return tuple((file.name, file.read_bytes()) for file in sorted((Path(folder) / "encoder").iterdir()))
+
+
+def plane(_report: Report, vectors: Floats, how: Plane, dims: Literal[2, 3]) -> Floats:
+    """Where each song lies on a map of all."""
+    from trajectory import similarity
+
+    return similarity.plane(vectors, how, dims)
+
+
+def clusters(_report: Report, vectors: Floats, likeness: Likeness) -> Clusters:
+    """Which songs belong together."""
+    from trajectory import similarity
+
+    return similarity.clusters(vectors, likeness=likeness)
 
 
 def playable(report: Report, sound: bytes, name: str) -> bytes:

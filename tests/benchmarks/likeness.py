@@ -182,6 +182,7 @@ def shares_of(results: dict[tuple[str, int], tuple[dict[str, Floats], float]], t
 
 SLOWER = 1.25
 LOOPING = [LOOPS[0], *(path for path in sorted(TRUTH.glob("*.ogg")) if path.stem != "nonrepeating")]
+PLAYED = {"tiled_128bpm": "loop4bar_120bpm"}  # its bass and drums are the other's, note for note in their scores: one loop at two tempi
 
 
 def tempo(pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
@@ -195,12 +196,14 @@ def tempo(pool: ProcessPoolExecutor) -> tuple[list[Row], Any]:
         distances = cdist(found, found, "cosine")
         np.fill_diagonal(distances, np.inf)
         nearest = distances.argmin(axis=1)
-        hits = [bool(other // 2 == own // 2) for own, other in enumerate(nearest)]
+        loops = [PLAYED.get(path.stem, path.stem) for path, _ in jobs]
+        hits = [loops[other] == loops[own] for own, other in enumerate(nearest)]
+        recordings = sum(int(other // 2 == own // 2) for own, other in enumerate(nearest))
         kept[words] = hits
         names = [f"{path.stem} x {1 / factor:g}" for path, factor in jobs]
         missed = ", ".join(f"{names[own]} is by {names[nearest[own]]}" for own, hit in enumerate(hits) if not hit)
         words = f"rhythm, {words}: the same loop at another tempo is nearest"
-        measured = f"{sum(hits)} of {len(hits)}" + (f"; {missed}" if missed else "")
+        measured = f"{sum(hits)} of {len(hits)} ({recordings} by the same recording)" + (f"; {missed}" if missed else "")
         rows.append((words, "all" if at else "-", measured, verdict(all(hits)) if at else "-"))
     return rows, kept
 

@@ -217,10 +217,7 @@ def test_songs_are_heard_and_laid_on_a_map(page: Page, trained: str) -> None:
     page.goto(f"/alike?{trained}")
     settled(page)
     page.get_by_role("button", name=re.compile("^Hear (it|them)$")).click()
-    tags = page.get_by_text(re.compile("^Tags .*techno"))  # an electronic loop
-    expect(tags).to_be_attached()
-    settled(page)
-    page.get_by_role("tab", name="Inside").click()
-    expect(tags).to_be_visible()
-    page.get_by_role("tab", name="Map").click()
+    page.get_by_role("radio", name="Inside").click()
+    expect(page.get_by_text(re.compile("^Tags .*techno"))).to_be_visible()  # an electronic loop
+    page.get_by_role("radio", name="Map").click()
     expect(page.locator(".trajectory-songmap canvas").first).to_be_visible()

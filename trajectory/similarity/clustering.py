@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,11 @@ class Clusters:
     score: float  # the mean silhouette of the best division: 1 far apart, 0 no clusters
     chance: float  # the best that noise of the same size and spread reached
     says: str
+
+    @classmethod
+    def unknown(cls, songs: int) -> Self:
+        """Before anybody has looked."""
+        return cls(labels=np.zeros(songs, np.int64), count=1, score=0.0, chance=0.0, says="the clusters are not known yet")
 
 
 def clusters(vectors: ArrayLike, *, likeness: Likeness = "cosine") -> Clusters:

@@ -13,7 +13,7 @@ from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
 from trajectory.settings import RHYTHMS, WHOLE
-from trajectory.ui import place, together, work
+from trajectory.ui import around, place, together, work
 from trajectory.ui.hearing import Hearing
 from trajectory.ui.services import library
 from trajectory.ui.sounds import audio, row
@@ -32,6 +32,21 @@ where their vectors point the same way (cosine: 1 is the same) or lie close toge
 
 Likeness is what the encoder makes of it, not a judgement of taste.
 """
+
+
+def show(song: SongEntry, hearing: Hearing) -> None:
+    """The view that was chosen, and no other: each takes its time."""
+    views = {
+        "Songs like this": songs_like,
+        "Moments like this": moments_like,
+        "Map": lambda _, hearing: around.around(hearing),
+        "Two songs": pair,
+        "Inside": inside,
+    }
+    chosen = st.segmented_control(
+        "Show", list(views), default="Songs like this", key="show", required=True, bind="query-params", label_visibility="collapsed"
+    )
+    views[chosen](song, hearing)
 
 
 def _guarded(draw: Callable[[], None]) -> None:

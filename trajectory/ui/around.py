@@ -11,8 +11,8 @@ import streamlit as st
 from trajectory import similarity
 from trajectory.catalogue import SongEntry
 from trajectory.errors import TrajectoryError
+from trajectory.jobs import Job
 from trajectory.records import Floats
-from trajectory.settings import Likeness
 from trajectory.similarity import Index, Plane
 from trajectory.ui import place, work
 from trajectory.ui.hearing import Hearing
@@ -33,6 +33,7 @@ COLOURS = (
 TEMPI = ("#440154", "#31688e", "#35b779", "#fde725")  # slow to fast
 NONE = "#999999"
 OWN = "#ffffff"
+LOOK_SECONDS = 0.5
 Colour = Literal["cluster", "tag", "tempo"]
 
 
@@ -51,10 +52,14 @@ def around(hearing: Hearing) -> None:
         how, dims, colour = _chooser()
         own = _own(index)
         songs = {each.id: each for each in library().songs()}
-        groups = _clusters(index.vectors, hearing.likeness)
+        found = _made(work.begin_clusters(index.vectors, hearing.likeness, owner=place.owner()), "Looking for clusters …")
+        groups = found or similarity.Clusters.unknown(len(index.ids))
         colours, legend = _coloured(index.ids, hearing, groups, colour)
         vectors = index.vectors if own.vectors is None else np.concatenate([index.vectors, own.vectors])
-        at = _plane(vectors, how, dims)
+        at = _principal(vectors, dims)
+        if how != "pca":
+            made = _made(work.begin_map(vectors, how, dims, owner=place.owner()), f"{how} is being worked out; by pca until then …")
+            how, at = (how, made) if made is not None else ("pca", at)
     except TrajectoryError as error:
         st.info(place.plain(str(error)), icon=":material/hub:")
         return
@@ -75,11 +80,15 @@ def around(hearing: Hearing) -> None:
 def _chooser() -> tuple[Plane, Literal[2, 3], Colour]:
     first, second, third = st.columns(3)
     with first:
-        how: Plane = st.segmented_control("Map by", ("pca", "tsne", "umap"), default="pca", key="map-how", required=True)
+        how: Plane = st.segmented_control(
+            "Map by", ("pca", "tsne", "umap"), default="pca", key="map-how", required=True, bind="query-params"
+        )
     with second:
-        dims: Literal[2, 3] = st.segmented_control("Dimensions", (2, 3), default=2, key="map-dims", required=True)
+        dims: Literal[2, 3] = st.segmented_control("Dimensions", (2, 3), default=2, key="map-dims", required=True, bind="query-params")
     with third:
-        colour: Colour = st.segmented_control("Colour by", ("cluster", "tag", "tempo"), default="cluster", key="map-colour", required=True)
+        colour: Colour = st.segmented_control(
+            "Colour by", ("cluster", "tag", "tempo"), default="cluster", key="map-colour", required=True, bind="query-params"
+        )
     return how, dims, colour
 
 
@@ -94,14 +103,25 @@ def _own(index: Index) -> _Drawn:
     return _Drawn(names=tuple(names), vectors=Index.build(names, vectors, index.space).vectors)
 
 
-@st.cache_data(max_entries=32, show_spinner="Drawing the map …")
-def _plane(vectors: Floats, how: Plane, dims: Literal[2, 3]) -> Floats:
-    return similarity.plane(vectors, how, dims)
+@st.cache_data(max_entries=32, show_spinner=False)
+def _principal(vectors: Floats, dims: Literal[2, 3]) -> Floats:
+    return similarity.plane(vectors, "pca", dims)
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking for clusters …")
-def _clusters(vectors: Floats, likeness: Likeness) -> similarity.Clusters:
-    return similarity.clusters(vectors, likeness=likeness)
+def _made(job: Job, words: str) -> Any:
+    """What came of it; None while it is worked out, and where it was refused, which is said."""
+    if job.ended:
+        if job.state != "done":
+            place.say(job.error or "cancelled")
+        return job.result
+    st.fragment(_wait, run_every=LOOK_SECONDS)(job, words)
+    return None
+
+
+def _wait(job: Job, words: str) -> None:
+    if job.ended:
+        st.rerun()
+    st.caption(words)
 
 
 def _coloured(ids: Sequence[str], hearing: Hearing, groups: similarity.Clusters, colour: Colour) -> tuple[list[str], list[tuple[str, str]]]:
@@ -151,7 +171,7 @@ def _songs(ids: Sequence[str], songs: dict[str, SongEntry], at: Floats, colours:
                     label=song.title,
                     note=song.artist or "",
                     colour=colour,
-                    sound=work.sound_address(song),
+                    sound=work.known_address(song),
                     start=start,
                     **_xyz(where),
                 )

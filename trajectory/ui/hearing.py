@@ -51,9 +51,9 @@ class Hearing:
 def chooser() -> Hearing:
     """The encoder and how it is used; where it cannot be had, the sentence that says why, and the page ends."""
     left, middle, right = st.columns([4, 1, 1])
-    name = left.selectbox("Who listens", ENCODERS, format_func=NAMES.__getitem__, key="encoder")
-    pooling: Pooling = middle.selectbox("Pooling over time", get_args(Pooling), key="pooling")
-    likeness: Likeness = right.selectbox("Likeness", get_args(Likeness), key="likeness")
+    name = left.selectbox("Who listens", ENCODERS, format_func=NAMES.__getitem__, key="encoder", bind="query-params")
+    pooling: Pooling = middle.selectbox("Pooling over time", get_args(Pooling), key="pooling", bind="query-params")
+    likeness: Likeness = right.selectbox("Likeness", get_args(Likeness), key="likeness", bind="query-params")
     folder = None
     if name in FROM_FOLDER:
         folder = st.text_input("Folder of the model", key=f"folder-{name}", placeholder="holds config.json and model.safetensors") or None

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from trajectory import workers
 from trajectory.catalogue import RunEntry, SongEntry
@@ -17,7 +17,8 @@ from trajectory.jobs import Job, JobError
 from trajectory.library import run_id
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
-from trajectory.settings import SectionSettings, Settings, preset
+from trajectory.settings import Likeness, SectionSettings, Settings, preset
+from trajectory.similarity import Plane
 from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
 
 TRAINED_BYTES = 200_000_000  # of sound that an encoder is trained on
@@ -72,6 +73,12 @@ def heard(song: SongEntry, section: SectionSettings) -> Features:
     found: Features = jobs().answer(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
     library().keep(song.id, name, found.to_bytes())
     return found
+
+
+def known_address(song: SongEntry) -> str | None:
+    """Where the browser gets the song's sound, if nothing has to be made for it first."""
+    is_played = song.suffix in PLAYED or library().kept_file(song.id, PLAYABLE) is not None
+    return f"{BASE}/sound/{song.id}" if is_played else None
 
 
 def sound_address(song: SongEntry) -> str | None:
@@ -193,6 +200,18 @@ def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> RunE
             workers.heard_path, _bytes(song), song.name, weights, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
         ),
     )
+
+
+def begin_map(vectors: Floats, how: Plane, dims: Literal[2, 3], *, owner: str) -> Job:
+    """Gives where each vector lies on a map, which takes the slower ways long."""
+    key = f"map {_digest(vectors.tobytes())} {how} {dims}"
+    return jobs().find(key) or jobs().submit(workers.plane, vectors, how, dims, key=key, owner=owner)
+
+
+def begin_clusters(vectors: Floats, likeness: Likeness, *, owner: str) -> Job:
+    """Gives the Clusters of vectors."""
+    key = f"clusters {_digest(vectors.tobytes())} {likeness}"
+    return jobs().find(key) or jobs().submit(workers.clusters, vectors, likeness, key=key, kind="quick", owner=owner)
 
 
 def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:
