@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajectory import geometry
+from trajectory import geometry, structure
 from trajectory.features import Features
 from trajectory.records import Floats, Trajectory
 from trajectory.rhythm import Beat
@@ -78,7 +78,7 @@ def _scale(title: str, values: Floats | geometry.Reals, stops: Stops, unit: str)
 
 
 def _by_section(trajectory: Trajectory) -> Colouring:
-    found = geometry.sections(trajectory)
+    found = structure.sections(trajectory)
     labels = list(dict.fromkeys(section.label for section in found))
     starts = np.array([section.start for section in found])
     places = np.array([labels.index(section.label) for section in found])

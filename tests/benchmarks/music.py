@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trajectory import audio, geometry, model, training
+from trajectory import audio, geometry, model, structure, training
 from trajectory.records import Recording, Spectrogram
 from trajectory.settings import SectionSettings, Settings
 from trajectory.spectrogram import spectrogram
@@ -70,7 +70,7 @@ def measure(song: Path | Recording, settings: Settings) -> Measured:
     fitted = training.train_autoencoder(picture, settings)
     path = model.embed(fitted.network, picture)
     seconds = time.perf_counter() - began
-    regions, repeat = geometry.lobes(path), geometry.period(path)
+    regions, repeat = structure.lobes(path), structure.period(path)
     return Measured(
         song=recording.name,
         seconds=seconds,

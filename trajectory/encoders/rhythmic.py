@@ -10,8 +10,9 @@ from scipy.signal.windows import tukey
 from scipy.spatial.distance import pdist, squareform
 
 from trajectory.encoders import EncoderError
-from trajectory.geometry import principal_coordinates, recurrence_by_lag
+from trajectory.geometry import principal_coordinates
 from trajectory.records import Floats, Trajectory
+from trajectory.structure import recurrence_by_lag
 
 Reals = NDArray[np.float64]
 
