@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from trajectory.ui import place, shelf
+from trajectory.ui import hearing, place, shelf
 
 st.title("Library", anchor=False)
 search = st.text_input("Search", placeholder="title, artist or file", key="search", label_visibility="collapsed", icon=":material/search:")
@@ -13,4 +13,5 @@ if not found:
     st.page_link(place.LISTEN, label="Drop one on Listen", icon=":material/headphones:")
 for song in found:
     shelf.entry(song)
+hearing.heard_by()
 shelf.disk_use()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.songs import ROOT
 from trajectory import similarity
-from trajectory.collection import Collection, CollectionError, Ear, Heard, keep_trained, thinned, trained
+from trajectory.collection import Collection, CollectionError, Ear, Heard, ears, keep_trained, thinned, trained
 from trajectory.library import Library
 from trajectory.records import Trajectory
 
@@ -85,6 +85,15 @@ def test_a_damaged_index_and_a_damaged_song_are_made_and_heard_again(library: Li
     library.keep(song, EAR.file, b"damaged")
     assert collection.heard(song) is None
     assert [missing.id for missing in collection.missing()] == [song]
+
+
+def test_who_has_heard_how_many_songs_is_told(library: Library, collection: Collection) -> None:
+    first = library.songs()[0].id
+    other = Ear(encoder="rhythm-at-any-tempo", version="1")
+    Collection(library, other).keep(first, heard(0))
+    assert ears(library) == {collection.ear: len(SONGS), other: 1}
+    library.delete_song(first)
+    assert ears(library) == {collection.ear: len(SONGS) - 1}
 
 
 def test_another_version_hears_everything_again_and_the_old_one_is_given_up(library: Library, collection: Collection) -> None:

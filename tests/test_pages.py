@@ -1,19 +1,32 @@
 """Every page as a visitor's session sees it, with real workers behind it."""
 
+import asyncio
+import functools
 import io
+import json
+import shutil
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+import trajectory
+from tests.audio_files import noise, write
 from tests.songs import ROOT
+from trajectory import pipeline
 from trajectory.library import Library
+from trajectory.runs import Run
 from trajectory.settings import TrainingSettings, preset
-from trajectory.ui import services
+from trajectory.ui import place, services
+from trajectory.ui.cookies import COOKIE
 
 PAGES = ("explore", "compare", "forecast", "export")
 DRAWN = ("explore", "compare", "forecast")
@@ -25,12 +38,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAJECTORY_HOME", str(folder))
-        services.library.forget()
-        services.jobs.forget()
+        services.forget()
         yield folder
-        services.jobs().close()
-        services.jobs.forget()
-        services.library.forget()
+        services.queue().close()
+        services.forget()
+
+
+@pytest.fixture(autouse=True)
+def _with_app_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the server: AppTest would open a page without app.py around it, and so without its guard."""
+    begin = PagesManager.__init__
+
+    def begun(self: PagesManager, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", begun)
 
 
 @pytest.fixture(autouse=True)
@@ -138,8 +161,34 @@ def test_an_upload_is_kept_and_its_place_is_emptied() -> None:
     app.file_uploader[0].set_value(("a song.ogg", SAMPLE.read_bytes(), "audio/ogg")).run()
     (song,) = services.library().songs()
     assert song.name == "a song.ogg"
-    assert app.file_uploader[0].value is None
+    assert not app.file_uploader[0].value
     assert app.query_params["song"] == song.id
+
+
+def test_of_several_uploads_the_good_ones_are_kept_and_the_first_is_opened() -> None:
+    app, piano = visit(), ROOT / "assets/songs/05_solo_piano.ogg"
+    songs = [(path.name, path.read_bytes(), "audio/ogg") for path in (SAMPLE, piano)]
+    app.file_uploader[0].set_value([songs[0], ("noise.mp3", b"no music at all" * 100, "audio/mpeg"), songs[1]]).run()
+    assert "2 songs are in the Library now" in said(app)
+    assert "noise.mp3" in said(app)
+    assert {song.name for song in services.library().songs()} == {SAMPLE.name, piano.name}
+    assert services.library().song(app.session_state["song"]).name == SAMPLE.name
+
+
+def test_of_a_song_whose_length_is_unknown_a_part_can_be_chosen(tmp_path: Path) -> None:
+    song = services.library().add_song(write(tmp_path / "b.aac", noise(48_000, 8.0), 48_000), name="b.aac")
+    assert song.seconds is None
+    app = visit(song=song.id)
+    app.number_input[0].set_value(1.0)
+    app.number_input[1].set_value(3.0)
+    assert "A part lasts from 5 s" in said(press(app, "Use this part"))
+    app.number_input[1].set_value(7.5)
+    press(app, "Use this part")
+    assert app.query_params["part"] == "1,7.5"
+    until(app, "PageLink")
+    (run, *_) = services.library().runs_of(song.id)
+    section = services.library().run(run.id).settings.section
+    assert (section.start, section.stop) == (1.0, 7.5)
 
 
 def test_a_bad_upload_shows_its_sentence_and_leaves_no_trace() -> None:
@@ -287,14 +336,14 @@ def test_two_tabs_may_delete_the_same_song() -> None:
 def test_a_library_that_cannot_be_used_is_said_before_any_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "file"))
-    services.library.forget()
+    services.forget_libraries()
     try:
         app = visit(song="0123456789abcdef")
         assert not app.exception
-        assert [str(tmp_path / "file") in error.value for error in app.error] == [True]
+        assert [place.plain(str(tmp_path / "file")) in error.value for error in app.error] == [True]
         assert not app.file_uploader
     finally:
-        services.library.forget()
+        services.forget_libraries()
 
 
 def test_a_song_that_browsers_do_not_play_is_made_into_one_that_they_do() -> None:
@@ -306,8 +355,8 @@ def test_a_song_that_browsers_do_not_play_is_made_into_one_that_they_do() -> Non
     from trajectory.ui import work
 
     assert work.sound_address(song).endswith(f"/sound/{song.id}")
-    assert services.playable(song.id).name == "sound.flac"
-    assert soundfile.info(services.playable(song.id)).duration == 3
+    assert services.playable(services.library(), song.id).name == "sound.flac"
+    assert soundfile.info(services.playable(services.library(), song.id)).duration == 3
 
 
 def test_a_strangers_words_are_shown_as_words() -> None:
@@ -381,3 +430,156 @@ def test_two_songs_are_put_into_one_space_and_compared_with_plain_networks() -> 
 
     against = comparing.wanted(services.library().song(song), run)
     assert (against.preset, against.partner) == ("pure", "")
+
+
+# --- Where each visitor has a library of their own
+
+
+@pytest.fixture
+def visitor(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Lets whoever is named ask from now on."""
+    who = ["nobody"]
+    monkeypatch.setenv("TRAJECTORY_DEPLOYMENT", "shared")
+    monkeypatch.setattr(services, "visitors_secret", lambda: who[0])
+    services.forget_libraries()
+
+    def comes(name: str) -> None:
+        who[0] = name
+
+    yield comes
+    for job in services.queue().active():
+        job.cancel()
+    shutil.rmtree(home / "visitors", ignore_errors=True)
+    monkeypatch.undo()
+    services.forget_libraries()
+
+
+def song_of(name: str, *presets: str) -> str:
+    own = services.visitors().library(name)
+    song = own.add_song(SAMPLE, name="loop.ogg")
+    for each in presets:
+        own.add_run(song.id, quickly_trained(each))
+    return song.id
+
+
+@functools.cache
+def quickly_trained(name: str) -> Run:
+    return pipeline.fit(SAMPLE, preset(name, training=TrainingSettings(steps=8)))
+
+
+def sound_for(song: str, *, secret: str = "", query: str = "") -> Response:
+    cookie = f"{COOKIE}={secret}".encode()
+    request = Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": f"/sound/{song}",
+            "path_params": {"song": song},
+            "query_string": query.encode(),
+            "headers": [(b"cookie", cookie)],
+        }
+    )
+    return asyncio.run(services.sound(request))
+
+
+def test_each_visitor_trains_and_sees_only_their_own(visitor: Callable[[str], None]) -> None:
+    for name in ("one", "other"):
+        visitor(name)
+        assert "There is no song yet" in said(visit("library"))
+        app = press(visit(), "Cc0 loop 120bpm")
+        until(app, "PageLink")  # trained, kept, and offered to be explored
+        assert not app.exception
+        assert not app.error
+    kept = [services.visitors().library(name) for name in ("one", "other")]
+    end = time.monotonic() + 60
+    while any(len(own.runs_of(own.songs()[0].id)) < 2 for own in kept) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert [own.songs()[0].runs for own in kept] == [2, 2]
+    visitor("third")
+    app = visit("explore", song=kept[0].songs()[0].id)
+    assert not app.exception
+    assert "There is no song yet" in said(app)
+
+
+def test_a_sound_is_served_only_to_whose_it_is(visitor: Callable[[str], None]) -> None:
+    visitor("x" * 43)
+    song = song_of("x" * 43)
+    assert sound_for(song, secret="x" * 43).status_code == 200
+    assert sound_for(song, secret="y" * 43).status_code == 404
+    assert sound_for(song).status_code == 404
+    assert sound_for(song, secret="x" * 43, query="shared=nonsense").status_code == 404
+
+
+def test_a_browser_without_cookies_is_told_so(visitor: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor("one")
+    monkeypatch.setattr(services, "visitors_secret", lambda: None)
+    app = visit()
+    assert not app.exception
+    assert ["keeps no cookie" in error.value for error in app.error] == [True]
+    assert not app.file_uploader
+
+
+def test_what_is_beyond_a_quota_is_said_where_it_is_asked_for(visitor: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAJECTORY_QUOTA_EXPORTS", "1")
+    monkeypatch.setenv("TRAJECTORY_QUOTA_MINUTES", "0.6")
+    services.forget_libraries()
+    visitor("one")
+    song = song_of("one", "conditioned")
+    app = press(visit(), "Solo piano")
+    assert ["minutes of sound" in error.value for error in app.error] == [True]
+    app = visit("export", song=song)
+    app.button(key="make-npz").click().run()
+    assert not app.error
+    app.button(key="make-csv").click().run()
+    assert ["1 exports within 24 hours" in error.value for error in app.error] == [True]
+    assert "1 of 1 exports" in said(visit("library"))
+
+
+def test_a_link_is_made_looked_at_and_taken_back(visitor: Callable[[str], None]) -> None:
+    visitor("owner")
+    song = song_of("owner", "conditioned")
+    owner = visit("library")
+    press(owner, "Make a link")
+    (link,) = [code.value for code in owner.code]
+    token = link.partition("shared=")[2]
+
+    visitor("guest")
+    for page in ("explore", "forecast"):
+        app = visit(page, shared=token)
+        assert not app.exception
+        assert not app.error, said(app)
+        assert f"UnknownElement(key='{page}')" in str(app.main)
+        assert app.query_params["shared"] == [token] or app.query_params["shared"] == token
+    app = until(visit("compare", shared=token), "ask its owner")  # the other network would have to be trained
+    assert not app.exception
+    for page in ("library", "export", "alike"):
+        app = visit("explore", shared=token)
+        app.switch_page(f"pages/{page}.py").run()
+        assert "ask its owner" in said(app)
+        assert not app.file_uploader
+    assert sound_for(song, secret="g" * 43, query=f"shared={token}").status_code == 200
+    app = press(visit("explore", shared=token), "Go to your own songs")
+    assert "There is no song yet" in said(app)
+    assert not services.visitors().library("guest").songs()
+
+    visitor("owner")
+    press(owner, "Take back")
+    visitor("guest")
+    app = visit("explore", shared=token)
+    assert not app.exception
+    assert ["leads to nothing" in error.value for error in app.error] == [True]
+    assert sound_for(song, secret="g" * 43, query=f"shared={token}").status_code == 404
+
+
+def test_who_keeps_one_library_for_all_shares_nothing() -> None:
+    kept_song("conditioned")
+    app = visit("library")
+    assert not [button for button in app.button if "link" in button.label]
+
+
+def test_the_health_page_tells_whether_the_app_is_ready() -> None:
+    answer = asyncio.run(services.health(Request({"type": "http"})))
+    about = json.loads(bytes(answer.body))
+    assert (answer.status_code, about["ready"], about["version"]) == (200, True, trajectory.__version__)
+    assert about["free_bytes"] > 0
+    assert (about["running"], about["waiting"]) == (0, 0)

@@ -4,17 +4,16 @@ import hashlib
 import io
 import json
 import shutil
-import tempfile
-import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trajectory import encoders
+from trajectory import encoders, holding
 from trajectory.catalogue import SongEntry
-from trajectory.errors import TrajectoryError
+from trajectory.errors import DAMAGE, TrajectoryError
 from trajectory.library import Library
 from trajectory.records import Floats, Trajectory
 from trajectory.settings import Likeness, Pooling
@@ -22,6 +21,7 @@ from trajectory.similarity import Index, SimilarityError, Space, moment_id
 
 FRAMES_A_SECOND = 4.0  # that are kept at most; finer ones are joined
 MOMENT_SECONDS, MOMENT_STEP = 4.0, 2.0
+HEARD = "heard-by-"  # how the names of kept frames begin
 INDEXES, TRAINED = "indexes", "encoders"  # folders of the library
 
 Tags = tuple[tuple[str, float], ...]  # how likely each is, the likeliest first
@@ -55,7 +55,7 @@ class Heard:
                     tags=tuple((str(name), float(share)) for name, share in about["tags"]),
                     bpm=None if about["bpm"] is None else float(about["bpm"]),
                 )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, TrajectoryError) as error:
+        except (*DAMAGE, TrajectoryError) as error:
             raise CollectionError(f"what an encoder heard cannot be read back ({error}); let it listen again") from error
 
 
@@ -79,7 +79,14 @@ class Ear:
     @property
     def file(self) -> str:
         """The name under which a song's frames are kept."""
-        return f"heard-by-{self.encoder}-{self.version}.npz"
+        return f"{HEARD}{self.encoder}-{self.version}.npz"
+
+
+def ears(library: Library) -> dict[Ear, int]:
+    """Whoever has heard songs of a library, and how many."""
+    files = Counter(file.stem for song in library.songs() for file in library.kept_files(song.id, HEARD))
+    parts = ((name.removeprefix(HEARD).rpartition("-"), count) for name, count in files.items())
+    return {Ear(encoder=encoder, version=version): count for (encoder, _, version), count in parts}
 
 
 class Collection:
@@ -96,7 +103,7 @@ class Collection:
     def keep(self, song_id: str, heard: Heard) -> None:
         """Keeps what was heard, and gives up what an older version heard."""
         self.library.keep(song_id, self.ear.file, heard.to_bytes())
-        for old in self.library.kept_files(song_id, f"heard-by-{self.ear.encoder}-"):
+        for old in self.library.kept_files(song_id, f"{HEARD}{self.ear.encoder}-"):
             if old.name != self.ear.file:
                 self.library.drop(song_id, old.name)
 
@@ -182,8 +189,8 @@ def keep_trained(library: Library, files: tuple[tuple[str, bytes], ...]) -> None
     place = library.root / TRAINED / digest
     place.parent.mkdir(mode=0o700, exist_ok=True)
     older = [folder for folder in place.parent.glob("*/") if folder != place]
-    with tempfile.TemporaryDirectory(dir=library.root / "temporary") as folder:
-        fresh = Path(folder) / digest
+    with holding.held(library.root / "temporary") as folder:
+        fresh = folder / digest
         fresh.mkdir()
         for name, data in files:
             (fresh / name).write_bytes(data)

@@ -4,6 +4,7 @@ export const KEYS = [
   ["Space", "play or pause"],
   ["← →", "5 seconds back or on"],
   [", .", "one point back or on"],
+  ["N", "on to where this moment returns"],
   ["L", "loop: set A, set B, clear"],
   ["O", "orbit by itself"],
   ["+ −", "nearer, farther (a scene in focus)"],
@@ -14,7 +15,7 @@ export const KEYS = [
   ["?", "this list"],
 ];
 
-const PLAIN = { " ": "toggle", ArrowLeft: "back", ArrowRight: "on", ",": "stepBack", ".": "stepOn", l: "loop", o: "orbit", "?": "help" };
+const PLAIN = { " ": "toggle", ArrowLeft: "back", ArrowRight: "on", ",": "stepBack", ".": "stepOn", l: "loop", n: "returns", o: "orbit", "?": "help" };
 const IN_SCENE = { "+": "nearer", "=": "nearer", "-": "farther" };
 const TURNS = { ArrowLeft: "turnLeft", ArrowRight: "turnRight", ArrowUp: "tiltUp", ArrowDown: "tiltDown" };
 const OWN_ROLES = new Set(["slider", "tab", "radio", "option", "menuitem", "combobox", "textbox", "spinbutton", "listbox", "grid", "gridcell"]);

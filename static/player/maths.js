@@ -4,6 +4,8 @@
 const FIELD_OF_VIEW = Math.PI / 4; // Plotly's own, with its near and far planes
 const NEAR = 0.01;
 const FAR = 1000;
+const APART_SECONDS = 1.25; // what lies nearer is the moment itself
+const NEARLY = 0.8; // of the brightest return
 
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export const mix = (a, b, share) => a + (b - a) * share;
@@ -207,6 +209,20 @@ export function moved(camera, { raise = 0, nearer = 1 }) {
 }
 
 /** 83.456 -> "1:23.45": cut, never rounded up into a moment that has not come. */
+/** The next moment, round the song, at which a row of a recurrence plot peaks nearly as brightly as it does anywhere but at itself. */
+export function nextReturn({ levels, size, low, high }, time) {
+  const cells = (size - 1) / (high - low || 1);
+  const row = clamp(Math.round((time - low) * cells), 0, size - 1);
+  const level = (column) => (column < 0 || column >= size || Math.abs(column - row) < APART_SECONDS * cells ? 0 : levels[row * size + column]);
+  const brightest = Math.max(...Array.from({ length: size }, (_, column) => level(column)));
+  for (let on = 1; on < size; on++) {
+    const column = (row + on) % size;
+    const here = level(column);
+    if (here && here >= NEARLY * brightest && here >= level(column - 1) && here > level(column + 1)) return low + column / cells;
+  }
+  return null;
+}
+
 export function clockText(seconds) {
   const hundredths = Math.floor(Math.max(0, seconds) * 100 + 1e-6);
   const rest = String(Math.floor(hundredths / 100) % 60).padStart(2, "0");

@@ -1,14 +1,14 @@
 // The waveform, the spectrogram with its moving window, and the recurrence plot: drawn once, then only cursors move.
 
 import { pixelsOf } from "./colour.js";
-import { clamp, clockText } from "./maths.js";
+import { clamp, clockText, nextReturn } from "./maths.js";
 
 const NARROW = 700; // pixels, as in the style sheet
 const SHOWN_SECONDS = 30; // of a longer song's spectrogram, sliding with the time
 const HEAT = [[0, "#0b0b12"], [0.25, "#2b1a4f"], [0.5, "#8c2d6b"], [0.75, "#ee7b4b"], [1, "#fff3c4"]]; // rises in lightness all the way
 const RETURNS = [[0, "#0b0b12"], [0.6, "#285c74"], [1, "#d9fff3"]];
 
-/** `act` is told: seek(time), brush([times]), jump([earlier, later]). */
+/** `act` is told: seek(time), brush([times]), jump([earlier, later], to). */
 export class Panes {
   constructor(root, act) {
     this.root = root;
@@ -61,6 +61,12 @@ export class Panes {
       plot.title = `${clockText(times[0])} and ${clockText(times[1])}`;
     });
     this.on(plot, "pointerleave", () => this.act.brush([]));
+  }
+
+  /** Goes on to where a moment returns, if it does. */
+  returns(time) {
+    const to = this.panes?.recurrence ? nextReturn(this.panes.recurrence, time) : null;
+    if (to !== null) this.act.jump([Math.min(time, to), Math.max(time, to)], to);
   }
 
   /** `changed` is false where the panes hold what they held before. */

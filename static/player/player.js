@@ -31,7 +31,7 @@ export class Player {
     this.statistics = new Statistics();
     this.transport = new Transport((what) => this.transportChanged(what));
     this.controls = new Controls(box, this.actions(), () => current === this);
-    this.panes = new Panes(box.querySelector(".panes"), { seek: (time) => this.transport.seek(time), brush: (times) => this.brush(times), jump: (times) => this.jump(times) });
+    this.panes = new Panes(box.querySelector(".panes"), { seek: (time) => this.transport.seek(time), brush: (times) => this.brush(times), jump: (times, to) => this.jump(times, to) });
     this.tick = this.tick.bind(this);
     box.addEventListener("pointerdown", () => (current = this));
   }
@@ -44,6 +44,7 @@ export class Player {
       toggle: () => transport.toggle(),
       seek: (time) => transport.seek(time),
       back: () => transport.seek(transport.time() - 5),
+      returns: () => this.panes.returns(transport.time()),
       on: () => transport.seek(transport.time() + 5),
       stepBack: () => step(-1),
       stepOn: () => step(1),
@@ -165,9 +166,9 @@ export class Player {
     this.transport.play();
   }
 
-  jump(times) {
+  jump(times, to = times[1]) {
     this.marked = { until: wallSeconds() + MARK_SECONDS, times };
-    this.transport.seek(times[1]);
+    this.transport.seek(to);
   }
 
   pick(stage, place, point) {

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import app, collection, films, forecasts, index, likeness, music
+from tests.benchmarks import app, collection, films, forecasts, index, likeness, load, music, speech
 from tests.benchmarks.forecasts import Row, verdict
 from tests.benchmarks.music import CLIPS, ROOT, Measured
 from tests.benchmarks.published import train_published
@@ -44,6 +44,9 @@ def main(wanted: list[str]) -> None:
         "film-lengths": films.lengths,
         "retrieval": likeness.retrieval,
         "tempo": likeness.tempo,
+        "speech": speech.memory,
+        "load": load.crowd,
+        "soak": load.soak,
         "indexed": collection.indexed,
         "index": index.search,
         "index-million": index.million,

@@ -7,7 +7,7 @@ const element = (tagName, more = {}) => ({ tagName, getAttribute: (name) => more
 const BODY = element("BODY");
 
 test("each key has its action", () => {
-  const expected = { " ": "toggle", ArrowLeft: "back", ArrowRight: "on", ",": "stepBack", ".": "stepOn", l: "loop", L: "loop", o: "orbit" };
+  const expected = { " ": "toggle", ArrowLeft: "back", ArrowRight: "on", ",": "stepBack", ".": "stepOn", l: "loop", L: "loop", n: "returns", o: "orbit" };
   for (const [key, action] of Object.entries(expected)) assert.equal(actionFor(press(key), BODY), action);
   assert.equal(actionFor(press("?", { shiftKey: true }), BODY), "help");
 });

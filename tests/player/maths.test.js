@@ -115,3 +115,19 @@ test("easing starts at rest, ends at rest and is half way in the middle", () => 
   assert.deepEqual([maths.ease(0), maths.ease(0.5), maths.ease(1)], [0, 0.5, 1]);
   assert.ok(maths.ease(0.1) < 0.02);
 });
+
+test("a moment's next return is a period on, and round the song at its end", () => {
+  const size = 81; // 20 s of a loop of 5 s, four cells a second
+  const levels = new Uint8Array(size * size);
+  for (let row = 0; row < size; row++) for (let column = 0; column < size; column++) levels[row * size + column] = 250 - 12 * Math.abs((((column - row + 210) % 20) + 20) % 20 - 10);
+  const plot = { levels, size, low: 1, high: 21 };
+  assert.equal(maths.nextReturn(plot, 3), 8);
+  assert.equal(maths.nextReturn(plot, 8), 13);
+  assert.ok(Math.abs(maths.nextReturn(plot, 19.5) - 4.5) < 1e-9);
+});
+
+test("what never returns has no return", () => {
+  const size = 20;
+  const levels = Uint8Array.from({ length: size * size }, (_, i) => (i % (size + 1) ? 0 : 255));
+  assert.equal(maths.nextReturn({ levels, size, low: 0, high: 10 }, 5), null);
+});

@@ -1,6 +1,8 @@
 """The stages of Alike: songs and moments like one, a map of all, two songs beside each other, and what an encoder hears in one."""
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +23,7 @@ from trajectory.ui.sounds import audio, row
 ALIKE = "pages/alike.py"
 SHOWN = 10
 HEATMAP_COLUMNS = 1_200
+DEAD = 1e-3  # of the widest swing: a dimension that moves less is still
 
 ABOUT = """
 Every song was heard by one **encoder**, which gives a vector for each moment; a song's own vector pools them over time. Two songs are alike
@@ -118,7 +121,13 @@ def pair(song: SongEntry, hearing: Hearing) -> None:
         if not others:
             st.info("There is no other song yet to lay beside it.", icon=":material/library_music:")
             return
-        picked = st.selectbox("Beside", list(others), format_func=lambda one: place.title(others[one]), key=f"beside-{song.id}")
+        picked = st.selectbox(
+            "Beside",
+            list(others),
+            _first(song, hearing, list(others)),
+            format_func=lambda one: place.title(others[one]),
+            key=f"beside-{song.id}",
+        )
         other = others[picked]
         together.stage(song, other)
         found = similarity.agreement(_heard(song, hearing).frames, _heard(other, hearing).frames)
@@ -129,7 +138,7 @@ def pair(song: SongEntry, hearing: Hearing) -> None:
         for each in found.stretches:
             figure.add_scatter(x=[each.b_start, each.b_stop], y=[each.a_start, each.a_stop], **line)
         figure.update_layout(
-            height=440, margin={"l": 0, "r": 0, "t": 10, "b": 0}, xaxis_title=f"{other.title} (s)", yaxis_title=f"{song.title} (s)"
+            height=440, margin={"l": 0, "r": 0, "t": 10, "b": 0}, xaxis_title=f"{_shown(other)} (s)", yaxis_title=f"{_shown(song)} (s)"
         )
         st.plotly_chart(figure, key="agreement")
         for each in found.stretches:
@@ -142,6 +151,19 @@ def pair(song: SongEntry, hearing: Hearing) -> None:
                 number.metric("cosine", f"{each.likeness:.2f}", label_visibility="collapsed")
 
     _guarded(draw)
+
+
+def _first(song: SongEntry, hearing: Hearing, others: Sequence[str]) -> int:
+    """The song that is most alike, as far as anybody has listened."""
+    with suppress(TrajectoryError):
+        found = (match.id for match in similarity.neighbours(hearing.songs, song.id, SHOWN))
+        return next((others.index(each) for each in found if each in others), 0)
+    return 0
+
+
+def _shown(song: SongEntry) -> str:
+    """A title for Plotly, which takes tags in a text for its own."""
+    return html.escape(song.title, quote=False)
 
 
 # --- Inside one song
@@ -167,12 +189,16 @@ def _heatmap(song: SongEntry, heard: Heard) -> None:
     every = -(-len(points) // HEATMAP_COLUMNS)
     points, times = points[::every], times[::every]
     spread = points.std(axis=0)
-    ordered = points[:, np.argsort(-spread)]
-    scaled = (ordered - ordered.mean(axis=0)) / np.maximum(ordered.std(axis=0), 1e-3 * spread.max() or 1.0)  # a dead dimension stays pale
+    lively = np.argsort(-spread)[: np.count_nonzero(spread > DEAD * spread.max())]
+    if not len(lively):
+        st.caption("Nothing changes along this song for this encoder.")
+        return
+    scaled = (points[:, lively] - points[:, lively].mean(axis=0)) / spread[lively]
     figure = go.Figure()
     figure.add_heatmap(z=scaled.T, x=times, colorscale="RdBu", zmid=0, zmin=-3, zmax=3, colorbar={"title": "σ"}, yaxis="y")
     try:
-        wave = work.heard(song, WHOLE).waveform
+        found = work.heard(song, WHOLE)
+        wave = found.waveform if found else np.zeros((0, 2))
         along = np.linspace(0, float(song.seconds or times[-1]), len(wave))
         figure.add_scatter(x=along, y=wave[:, 1], line={"width": 0}, hoverinfo="skip", showlegend=False, yaxis="y2")
         figure.add_scatter(
@@ -188,6 +214,8 @@ def _heatmap(song: SongEntry, heard: Heard) -> None:
         yaxis2={"domain": [0.84, 1], "visible": False},
     )
     st.plotly_chart(figure, key="heatmap")
+    if len(lively) < len(spread):
+        st.caption(f"{len(spread) - len(lively)} of {len(spread)} dimensions never change along this song and are not drawn.")
 
 
 def _statistics(heard: Heard) -> None:

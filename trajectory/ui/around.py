@@ -129,7 +129,7 @@ def _coloured(ids: Sequence[str], hearing: Hearing, groups: similarity.Clusters,
     if colour == "cluster":
         words = [f"cluster {label + 1}" for label in groups.labels]
         return _by_word(words if groups.count > 1 else [""] * len(ids))
-    told = [_told(hearing, hearing.ear.file, each) for each in ids]
+    told = [_told(hearing, str(hearing.collection.library.root), hearing.ear.file, each) for each in ids]
     if colour == "tag":
         return _by_word([tag for tag, _ in told])
     tempi = [tempo for _, tempo in told]
@@ -153,7 +153,7 @@ def _by_word(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 @st.cache_data(max_entries=4_096, show_spinner=False)
-def _told(_hearing: Hearing, file: str, song: str) -> tuple[str, float | None]:  # noqa: ARG001 - it is kept by the file and the song
+def _told(_hearing: Hearing, root: str, file: str, song: str) -> tuple[str, float | None]:  # noqa: ARG001 - it is kept by library, file and song
     """A song's likeliest tag and its tempo."""
     heard = _hearing.collection.heard(song)
     return (heard.tags[0][0] if heard and heard.tags else "", heard.bpm if heard else None)

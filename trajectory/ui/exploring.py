@@ -1,5 +1,8 @@
 """The stage of Explore: the player with its panes, and the sound that a point of space means."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -15,6 +18,8 @@ from trajectory.ui import place, player, scenes, taking, work
 from trajectory.ui.services import library
 
 HEIGHT = 560
+PATIENCE = 0.3  # seconds that the page waits for what can come later
+LOOK_SECONDS = 0.5
 
 ABOUT = """
 - **Play** and the comet flies along the path: what it has passed is bright, what is to come dim. Drag to turn, scroll to come closer.
@@ -26,26 +31,37 @@ ABOUT = """
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(run_id: str, added: float) -> Run:  # noqa: ARG001 - what was trained anew is read anew
+def _read(root: Path, run_id: str, added: float) -> Run:  # noqa: ARG001 - another library's, or one trained anew, is read anew
     return library().run(run_id)
 
 
 def loaded(entry: RunEntry) -> Run:
     """The run, or the sentence that says why not."""
     try:
-        return _read(entry.id, entry.added)
+        return _read(library().root, entry.id, entry.added)
     except TrajectoryError as error:
         place.say(error)
         st.stop()
 
 
 def heard(song: SongEntry, run: Run) -> Features | None:
-    """What one hears in the part of the song that the run was made from; without it the page goes on."""
+    """What one hears in the part of the song that the run was made from; without it the page goes on, and looks again."""
     try:
-        return work.heard(song, run.settings.section)
+        found = work.heard(song, run.settings.section, seconds=PATIENCE)
     except TrajectoryError as error:
         st.warning(f"The sound could not be looked at: {place.plain(str(error))}", icon=":material/hearing_disabled:")
         return None
+    if found is None:
+        st.fragment(_listen, run_every=LOOK_SECONDS)(song, run)
+    return found
+
+
+def _listen(song: SongEntry, run: Run) -> None:
+    with suppress(TrajectoryError):
+        if work.heard(song, run.settings.section, seconds=0) is None:
+            st.caption("The sound is being looked at; its waveform, spectrogram and colours come in a moment.")
+            return
+    st.rerun()
 
 
 @st.fragment

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import get_args
 
 import streamlit as st
 
 from trajectory import indexing
-from trajectory.collection import Collection, Ear, keep_trained
+from trajectory.collection import Collection, Ear, ears, keep_trained
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job
 from trajectory.settings import ENCODERS, Likeness, Pooling
 from trajectory.similarity import Index
 from trajectory.ui import place, work
-from trajectory.ui.services import jobs, library
+from trajectory.ui.services import deployment, jobs, library
 from trajectory.workers import Weights
 
 LOOK_SECONDS = 0.5
@@ -51,7 +52,8 @@ class Hearing:
 def chooser() -> Hearing:
     """The encoder and how it is used; where it cannot be had, the sentence that says why, and the page ends."""
     left, middle, right = st.columns([4, 1, 1])
-    name = left.selectbox("Who listens", ENCODERS, format_func=NAMES.__getitem__, key="encoder", bind="query-params")
+    offered = [each for each in ENCODERS if each not in FROM_FOLDER or not deployment().shared]  # the server's folders are no visitor's
+    name = left.selectbox("Who listens", offered, format_func=NAMES.__getitem__, key="encoder", bind="query-params")
     pooling: Pooling = middle.selectbox("Pooling over time", get_args(Pooling), key="pooling", bind="query-params")
     likeness: Likeness = right.selectbox("Likeness", get_args(Likeness), key="likeness", bind="query-params")
     folder = None
@@ -77,39 +79,61 @@ def _ear(weights: Weights) -> Ear:
 
 def catch_up(hearing: Hearing) -> None:
     """How many songs have been heard, and the button that lets the others be heard."""
-    under_way = _under_way().get(hearing.ear)
+    _catch_up(hearing.collection, hearing.weights)
+
+
+def heard_by() -> None:
+    """Whoever has heard songs of the library, how many, and how far who listens now has come."""
+    found, count = ears(library()), len(library().songs())
+    if not found:
+        return
+    with st.expander("Who has heard these songs", icon=":material/hearing:"):
+        for ear, heard in sorted(found.items(), key=lambda each: -each[1]):
+            if heard >= count:
+                st.caption(f"All {count} songs have been heard by {ear.encoder}.")
+            elif ear.encoder in FROM_FOLDER:
+                st.caption(f"{heard} of {count} songs have been heard by {ear.encoder}; on Alike you name its folder.")
+            else:
+                _catch_up(Collection(library(), ear), indexing.weights(library(), ear.encoder, None))
+
+
+def _catch_up(collection: Collection, weights: Weights) -> None:
+    ear = collection.ear
+    under_way = _under_way().get((collection.library.root, ear))
     if under_way is not None and under_way.is_alive():
-        st.fragment(_follow, run_every=LOOK_SECONDS)(under_way)
+        st.fragment(_follow, run_every=LOOK_SECONDS)(under_way, ear)
         return
     if under_way is not None:
         for name, sentence in under_way.tally.failed[:5]:
             place.say(f"{name}: {sentence}")
-    missing = hearing.collection.missing()
+    missing = collection.missing()
     if not missing:
         return
     heard = len(library().songs()) - len(missing)
     words, button = st.columns([5, 1], vertical_alignment="center")
-    words.info(f"{heard} of {heard + len(missing)} songs have been heard by {hearing.ear.encoder}.", icon=":material/hearing:")
-    button.button(f"Hear {'it' if len(missing) == 1 else 'them'}", type="primary", on_click=_start, args=(hearing,), width="stretch")
+    words.info(f"{heard} of {heard + len(missing)} songs have been heard by {ear.encoder}.", icon=":material/hearing:")
+    them = "it" if len(missing) == 1 else "them"
+    button.button(f"Hear {them}", type="primary", key=f"hear {ear.file}", on_click=_start, args=(collection, weights), width="stretch")
 
 
-def _start(hearing: Hearing) -> None:
-    begun = indexing.CatchingUp(library(), jobs(), hearing.ear, hearing.weights, owner=place.owner())
-    _under_way()[hearing.ear] = begun
+def _start(collection: Collection, weights: Weights) -> None:
+    begun = indexing.CatchingUp(collection.library, jobs(), collection.ear, weights, owner=place.owner())
+    _under_way()[collection.library.root, collection.ear] = begun
     begun.start()
 
 
-def _follow(under_way: indexing.CatchingUp) -> None:
+def _follow(under_way: indexing.CatchingUp, ear: Ear) -> None:
     if not under_way.is_alive():
         st.rerun()
     tally, count = under_way.tally, len(under_way.songs)
     done = tally.heard + len(tally.failed)
-    place.progress(done / count if count else 1.0, f"{done} of {count} songs heard", under_way.stop, key="stop-hearing", label="Stop")
+    words = f"{done} of {count} songs heard by {ear.encoder}"
+    place.progress(done / count if count else 1.0, words, under_way.stop, key=f"stop {ear.file}", label="Stop")
 
 
 @st.cache_resource
-def _under_way() -> dict[Ear, indexing.CatchingUp]:
-    """Of the whole app: a second session looks on."""
+def _under_way() -> dict[tuple[Path, Ear], indexing.CatchingUp]:
+    """Of the whole app, by library and ear: a second session looks on."""
     return {}
 
 
@@ -126,8 +150,9 @@ def _training() -> None:
         place.say(job.error or "this training failed")
     help_ = "Two pieces of one song should lie together, pieces of two songs apart: that is all it is taught."
     if st.button("Train it on the songs of this library", icon=":material/model_training:", help=help_):
+        own = library()
         try:
-            st.session_state["encoder-job"] = work.begin_encoder(owner=place.owner(), done=lambda files: keep_trained(library(), files))
+            st.session_state["encoder-job"] = work.begin_encoder(owner=place.owner(), done=lambda files: keep_trained(own, files))
         except TrajectoryError as error:
             place.say(error)
         else:

@@ -1,13 +1,15 @@
 """How a song comes in: a file that is dropped, a sample that ships with the app, and the part of a long one that is wanted."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from trajectory.audio import clock
 from trajectory.catalogue import SongEntry
-from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
 from trajectory.settings import SONG_ENDINGS, WHOLE, AudioLimits, SectionSettings
 from trajectory.ui import place, training, work
@@ -16,6 +18,7 @@ from trajectory.ui.services import library
 LIMITS = AudioLimits()
 LONG = 90.0  # seconds after which a part can be chosen
 DEFAULT_PART = 300.0  # seconds of a song that is too long to be used whole
+SHORTEST_PART = 5.0  # seconds
 
 ABOUT = """
 Every point is **half a second of sound**, placed in space by a small neural network that was trained on this song alone. The network had
@@ -37,16 +40,19 @@ def welcome() -> None:
 def chooser(samples: Path, *, open_wide: bool) -> None:
     """A place to drop a file, and the samples one click away."""
     with st.expander("Another song", icon=":material/library_music:", expanded=open_wide) if not open_wide else st.container():
-        problem = st.session_state.pop("refused", None)
+        problems, told = st.session_state.pop("refused", ()), st.session_state.pop("taken", None)
         count = st.session_state.setdefault("uploads", 0)
         st.file_uploader(
-            f"Drop a song (up to {LIMITS.bytes // 10**6} MB; of more than {LIMITS.seconds / 60:.0f} minutes you choose a part)",
+            f"Drop a song or several (up to {LIMITS.bytes // 10**6} MB; of more than {LIMITS.seconds / 60:.0f} minutes you choose a part)",
             type=SONG_ENDINGS,
+            accept_multiple_files=True,
             key=f"upload-{count}",
             on_change=_take_upload,
         )
-        if problem:
+        for problem in problems:
             place.say(problem)
+        if told:
+            st.success(told, icon=":material/library_music:")
         st.caption("or take one of these")
         with st.container(horizontal=True):
             for sample in sorted(samples.glob("*.*")):
@@ -61,29 +67,38 @@ def _spoken(sample: Path) -> str:
 
 
 def _take_upload() -> None:
-    """Keeps the file, chooses it, and empties the place it was dropped on: the app need not hold it in memory."""
+    """Keeps the files, chooses the first, and empties the place they were dropped on: the app need not hold them in memory."""
     count = st.session_state["uploads"]
     dropped = st.session_state.get(f"upload-{count}")
-    if dropped is not None:
+    if dropped:
         st.session_state["uploads"] = count + 1
-        _add(dropped, dropped.name)
+        _add([(file, file.name) for file in dropped])
 
 
 def _take_sample(sample: Path) -> None:
-    _add(sample, sample.name)
+    _add([(sample, sample.name)])
 
 
-def _add(source: Path, name: str) -> None:
-    try:
-        place.choose(library().add_song(source, name=name).id)
-    except TrajectoryError as error:
-        st.session_state["refused"] = str(error)
+def _add(sources: Sequence[tuple[Path | BinaryIO, str]]) -> None:
+    kept, problems = [], []
+    for source, name in sources:
+        try:
+            kept.append(library().add_song(source, name=name).id)
+        except TrajectoryError as error:
+            problems.append(str(error))
+    st.session_state["refused"] = problems
+    if kept:
+        place.choose(kept[0])
+    if len(kept) > 1:
+        st.session_state["taken"] = f"{len(kept)} songs are in the Library now; the first of them is here."
 
 
 def section(song: SongEntry) -> SectionSettings:
     """The part of the song that is used: all of it, unless it is long and somebody says otherwise."""
     st.subheader(place.plain(place.title(song)), anchor=False)
-    if song.seconds is None or song.seconds <= LONG:
+    if song.seconds is None:
+        return _part_of_unknown(song)
+    if song.seconds <= LONG:
         return WHOLE
     too_long = song.seconds > LIMITS.seconds
     whole = (0.0, float(song.seconds))
@@ -95,16 +110,40 @@ def section(song: SongEntry) -> SectionSettings:
         else:
             _waveform(song)
         with st.form(f"part-{song.id}", border=False):
-            low, high = st.slider("From and to (seconds)", *whole, now, step=0.5)
-            if st.form_submit_button("Use this part") and (low, high) != now:
-                training.give_up(song)
-                place.write({"part": f"{low:g},{high:g}"})
-                now = low, high
-    low, high = now
-    if high - low < 5 or high - low > LIMITS.seconds:
-        st.warning(f"A part lasts from 5 s to {LIMITS.seconds / 60:.0f} minutes; this one {clock(high - low)}.")
+            chosen = st.slider("From and to (seconds)", *whole, now, step=0.5, key=f"ends-{song.id}")
+            if st.form_submit_button("Use this part"):
+                now = _chosen(song, chosen, now)
+    return WHOLE if now == whole else _checked(now)
+
+
+def _part_of_unknown(song: SongEntry) -> SectionSettings:
+    """Of a song whose file does not say how long it is."""
+    now = place.part()
+    with st.expander("Use a part of it", icon=":material/content_cut:"):
+        st.caption(f"Its file does not say how long it is. Of more than {LIMITS.seconds / 60:.0f} minutes only a part can be used.")
+        with st.form(f"part-{song.id}", border=False):
+            low, high = now or (0.0, DEFAULT_PART)
+            first = st.number_input("From (seconds)", 0.0, value=low, key=f"begin-{song.id}")
+            last = st.number_input("To (seconds)", 0.0, value=high, key=f"end-{song.id}")
+            if st.form_submit_button("Use this part"):
+                now = _chosen(song, (first, last), now)
+    return WHOLE if now is None else _checked(now)
+
+
+def _chosen(song: SongEntry, part: tuple[float, float], before: tuple[float, float] | None) -> tuple[float, float]:
+    if part != before:
+        training.give_up(song)
+        place.write({"part": f"{part[0]:g},{part[1]:g}"})
+    return part
+
+
+def _checked(part: tuple[float, float]) -> SectionSettings:
+    low, high = part
+    if high - low < SHORTEST_PART or high - low > LIMITS.seconds:
+        length = clock(high - low) if high > low else "no time at all"
+        st.warning(f"A part lasts from {SHORTEST_PART:g} s to {LIMITS.seconds / 60:.0f} minutes; this one {length}.")
         st.stop()
-    return WHOLE if now == whole else SectionSettings(start=low, stop=high)
+    return SectionSettings(start=low, stop=high)
 
 
 def _waveform(song: SongEntry) -> None:
@@ -112,6 +151,9 @@ def _waveform(song: SongEntry) -> None:
         heard = work.heard(song, WHOLE)
     except TrajectoryError as error:
         st.caption(place.plain(str(error)))
+        return
+    if heard is None:
+        st.caption("The waveform is still being drawn; come back in a moment.")
         return
     low, high = heard.waveform.T
     times = np.linspace(heard.start, heard.stop, len(low))

@@ -1,6 +1,7 @@
 """The stage of Listen: a preview at once, the path as it forms, and the finished one with its sound."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import streamlit as st
 
@@ -24,6 +25,9 @@ def stage(song: SongEntry, wanted: Sequence[Settings]) -> None:
         _looked(song, wanted[0])  # before its trainings take the processors
     found = training.begin(song, wanted)
     active = bool(work.running(found))
+    if active:
+        with suppress(TrajectoryError):  # which Explore would say
+            work.begin_heard(song, wanted[0].section)  # what Explore needs is there before it is opened
     st.fragment(_stage, run_every=LOOK_SECONDS if active else None)(song, tuple(wanted), active)
 
 
