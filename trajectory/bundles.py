@@ -12,7 +12,6 @@ import re
 import shlex
 import stat
 import struct
-import tempfile
 import unicodedata
 import zipfile
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from trajectory import runs
+from trajectory import holding, runs
 from trajectory.colouring import hues
-from trajectory.errors import TrajectoryError
+from trajectory.errors import DAMAGE, TrajectoryError
 from trajectory.features import Features
 from trajectory.runs import Run
 from trajectory.settings import AudioLimits, Hue, Settings, preset
@@ -33,7 +32,8 @@ MANIFEST, README, FEATURES = "manifest.json", "README.md", "features.npz"
 SOUND = re.compile(r"sound\.[a-z0-9]{1,5}")
 NEEDED = {MANIFEST, README, *runs.FILES}
 LARGEST = {".md": 1_000_000, ".json": 16_000_000, ".npz": 128_000_000, ".safetensors": 128_000_000}  # bytes of a member
-UNPACKED_BYTES = 256_000_000  # of all arrays in one npz
+UNPACKED_BYTES = 160_000_000  # of all members but the sound, and of the arrays in one npz
+SOUND_SHRINKS = 8  # times at most, when it is packed
 ARRAYS = {  # the type and the number of axes of each
     "trajectory.npz": {"points": ("float32", 2), "times": ("float64", 1)},
     "forming.npz": {"steps": ("int64", 1), "points": ("float32", 3), "times": ("float64", 1)},
@@ -50,7 +50,6 @@ ARRAYS = {  # the type and the number of axes of each
 LONGEST_NAME = 80  # letters of a file's
 LONGEST_TEXT = 10_000  # letters of a text in a run
 FARTHEST = 1e6  # that a camera stands away
-DAMAGE = (*runs.DAMAGE, ArithmeticError, RecursionError, MemoryError)
 
 FLAGS = {
     "spectrogram.scale": "--scale",
@@ -98,6 +97,9 @@ From the song's own file, with the versions above:
 
 The same machine gives the same numbers (here it took {seconds:.0f} s on {device}); another gives the same shape with other last digits.
 """
+
+
+MARKDOWN = "\\`*_[]<>#|!~&$"  # what a README would not show as it is
 
 
 class ExportError(TrajectoryError):
@@ -177,7 +179,7 @@ def _readme(run: Run) -> str:
     if run.settings.partner:
         in_python = f"# its network was trained on this song and on the one with the id {line(run.settings.partner)}: pipeline.fit_pair"
     return SAYS.format(
-        title=title(run),
+        title="".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in title(run)),
         points=len(run.trajectory.points),
         dims=run.trajectory.dims,
         window=run.settings.window.seconds,
@@ -209,9 +211,9 @@ def write(
 
 
 def _run_files(run: Run) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as place:
+    with holding.apart() as place:
         try:
-            folder = runs.save(run, Path(place) / "run")
+            folder = runs.save(run, place / "run")
         except runs.RunError as error:
             raise ExportError(f"the run cannot be packed: {error}") from error
         return {name: read(folder / name) for name in runs.FILES}
@@ -242,24 +244,38 @@ def import_bundle(bundle: str | Path | bytes) -> Bundle:
 def _members(file: BinaryIO) -> dict[str, bytes]:
     """Reads no more than a bundle may hold, and nothing to disk."""
     _check_end(file)
-    found: dict[str, bytes] = {}
     with zipfile.ZipFile(file) as archive:
+        entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
-            name = entry.filename
-            if not (name in NEEDED or name == FEATURES or SOUND.fullmatch(name)):
-                raise ExportError(f"it holds {name[:60]!r}, which is no part of a bundle")
-            if name in found:
-                raise ExportError(f"it holds {name} twice")
-            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.flag_bits & 1:
-                raise ExportError(f"its {name} is no plain file")
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ExportError(f"its {name} is packed in a way that no bundle uses")
-            most = AudioLimits().bytes if SOUND.fullmatch(name) else LARGEST[PurePath(name).suffix]
-            if entry.file_size > most:
-                raise ExportError(f"its {name} is {entry.file_size / 1e6:.0f} MB large; {most / 1e6:g} MB are the most")
+            _check_entry(entry)
+            if entry.filename in entries:
+                raise ExportError(f"it holds {entry.filename} twice")
+            entries[entry.filename] = entry
+        if sum(entry.compress_size for entry in entries.values()) > file.seek(0, os.SEEK_END):
+            raise ExportError("it lists more than it holds")
+        unpacked = sum(entry.file_size for name, entry in entries.items() if not SOUND.fullmatch(name))
+        if unpacked > UNPACKED_BYTES:
+            raise ExportError(f"it unpacks to {unpacked / 1e6:.0f} MB beside its sound; {UNPACKED_BYTES / 1e6:g} MB are the most")
+        found = {}
+        for name, entry in entries.items():
             with archive.open(entry) as member:
-                found[name] = member.read(most)  # zipfile stops where the member was said to end
-    return found
+                found[name] = member.read(entry.file_size)  # zipfile stops where the member was said to end
+        return found
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    if not (name in NEEDED or name == FEATURES or SOUND.fullmatch(name)):
+        raise ExportError(f"it holds {name[:60]!r}, which is no part of a bundle")
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.flag_bits & 1:
+        raise ExportError(f"its {name} is no plain file")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ExportError(f"its {name} is packed in a way that no bundle uses")
+    most = AudioLimits().bytes if SOUND.fullmatch(name) else LARGEST[PurePath(name).suffix]
+    if entry.file_size > most:
+        raise ExportError(f"its {name} is {entry.file_size / 1e6:.0f} MB large; {most / 1e6:g} MB are the most")
+    if SOUND.fullmatch(name) and entry.file_size > max(1_000_000, SOUND_SHRINKS * entry.compress_size):
+        raise ExportError(f"its {name} unpacks to more than sound does")
 
 
 def _check_end(file: BinaryIO) -> None:
@@ -278,13 +294,13 @@ def _bundle(members: dict[str, bytes]) -> Bundle:
     hue, camera = _check_manifest(members)
     for name in ARRAYS.keys() & members.keys():
         _check_arrays(name, members[name])
-    with tempfile.TemporaryDirectory() as place:
+    with holding.apart() as place:
         for name in runs.FILES:
-            (Path(place) / name).write_bytes(members[name])
+            (place / name).write_bytes(members[name])
         try:
             run = runs.load(place)
         except runs.RunError as error:
-            raise ExportError(str(error).replace(place, "its run")) from error
+            raise ExportError(str(error).replace(str(place), "its run")) from error
     _check_run(run)
     features = Features.from_bytes(members[FEATURES]) if FEATURES in members else None
     if features is not None:

@@ -1,14 +1,13 @@
 """What one hears in a song beside its path: how loud and how bright it is, and the pictures of its sound that a page draws."""
 
 import io
-import zipfile
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory.errors import TrajectoryError
+from trajectory.errors import DAMAGE, TrajectoryError
 from trajectory.records import Floats, Recording, Spectrogram
 
 WAVEFORM_COLUMNS = 2_000
@@ -56,7 +55,7 @@ class Features:
         try:
             with np.load(io.BytesIO(kept), allow_pickle=False) as arrays:
                 return cls(**{name: arrays[name].item() if arrays[name].ndim == 0 else arrays[name] for name in arrays.files})
-        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise FeatureError(f"what was heard in the song cannot be read back ({error}); it is heard again") from error
 
 

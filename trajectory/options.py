@@ -1,6 +1,7 @@
 """What the command line takes: every command with its options."""
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from typing import get_args
 
@@ -143,7 +144,7 @@ def _moment(text: str) -> float:
         parts = [float(part) for part in text.split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < math.inf for part in parts):
         raise argparse.ArgumentTypeError(f"'{text}' is no moment; write seconds or m:ss")
     return sum(part * 60**place for place, part in enumerate(reversed(parts)))
 
@@ -163,6 +164,8 @@ def _camera(text: str) -> dict[str, dict[str, float]] | None:
     try:
         numbers = iter([float(part) for part in text.split(",")])
         camera = {name: {axis: next(numbers) for axis in "xyz"} for name in ("eye", "center", "up")}
+        if not all(math.isfinite(number) for axes in camera.values() for number in axes.values()):
+            raise ValueError("a camera stands somewhere")
     except (ValueError, StopIteration):
         raise argparse.ArgumentTypeError(f"'{text}' is no camera; write turn, or the nine numbers of a link to Explore") from None
     return camera

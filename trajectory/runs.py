@@ -5,9 +5,6 @@ import json
 import os
 import shutil
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +14,13 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from trajectory.errors import TrajectoryError
+from trajectory.errors import DAMAGE, TrajectoryError, reason
 from trajectory.records import Floats, Forming, TrainingLog, Trajectory
 from trajectory.rhythm import Beat
 from trajectory.settings import Settings
 
 FILES = ("settings.json", "model.safetensors", "trajectory.npz", "training.json", "forming.npz")
-
-
-# What json, numpy, zipfile and safetensors raise where a file is not what it was.
-DAMAGE = (
-    *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SafetensorError),  # numpy reads headers as Python
-)
+VERSION = 1  # of what the files hold; 1 where they do not say
 
 
 class RunError(TrajectoryError):
@@ -122,6 +113,9 @@ def load(folder: str | Path) -> Run:
     if missing:
         raise RunError(f"{folder} is not a whole run: {', '.join(missing)} is missing; train it again")
     about = _json(folder / "settings.json")
+    version = about.get("version", 1)
+    if isinstance(version, int) and version > VERSION:
+        raise RunError(f"{folder} was saved by a newer version of this program; update it, or train the song again")
     try:
         return Run(
             settings=Settings.from_dict(about["settings"]),
@@ -132,12 +126,13 @@ def load(folder: str | Path) -> Run:
             training=_training_log(_json(folder / "training.json")),
             forming=Forming(**_arrays(folder / "forming.npz", ("steps", "points", "times"))),
         )
-    except DAMAGE as error:
-        raise RunError(f"{folder} is damaged ({str(error)[:120]}); train it again") from error
+    except (*DAMAGE, SafetensorError) as error:
+        raise RunError(f"{folder} is damaged ({reason(error)}); train it again") from error
 
 
 def _write(run: Run, folder: Path) -> None:
-    about = {"settings": run.settings.to_dict(), "song": dataclasses.asdict(run.song), "scaling": dataclasses.asdict(run.scaling)}
+    records = {"settings": run.settings.to_dict(), "song": dataclasses.asdict(run.song), "scaling": dataclasses.asdict(run.scaling)}
+    about = {"version": VERSION} | records
     log = dataclasses.asdict(run.training) | {"losses": {name: values.tolist() for name, values in run.training.losses.items()}}
     (folder / "settings.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     (folder / "training.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
@@ -168,8 +163,8 @@ def _replace(folder: Path, fresh: Path) -> None:
 def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({str(error)[:120]})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read ({reason(error)})") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} is not what a run keeps there")
     return values

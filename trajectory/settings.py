@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,14 @@ Scale = Literal["linear", "decibel", "mel"]
 Device = Literal["auto", "cpu", "cuda"]
 Hue = Literal["time", "loudness", "brightness", "speed", "curvature", "section", "beat phase"]  # what colours a path
 HEARD: tuple[Hue, ...] = ("loudness", "brightness")  # of them, those that need the sound
+LONGEST_SENTENCE = 300  # letters: a value may come from a stranger's file
 LEAST_WINDOW, MOST_WINDOW = 0.25, 4.0  # seconds
 HUES: tuple[Hue, ...] = typing.get_args(Hue)
 Pooling = Literal["mean", "max", "attention"]  # of a song's frames into one vector
 Likeness = Literal["cosine", "euclidean"]
 
+NAMED = re.compile(r"([A-Za-z0-9.-]{1,64}( [A-Za-z0-9.-]{1,64})*)?")
+LARGEST_WHOLE = 10**300  # that is made a float
 SONG_ENDINGS = ("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "mp4", "aac", "aif", "aiff", "caf", "w64", "webm", "mka")
 FILM_SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "4K": (3840, 2160), "portrait": (1080, 1920), "square": (1080, 1080)}
 FORECASTERS = ("persistence", "mean", "knn", "delay-knn", "smap", "default", "ensemble", "mlp", "lstm", "causal", "branch")
@@ -34,7 +38,8 @@ class SettingsError(TrajectoryError):
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise SettingsError(message)
+        line = "".join(letter if letter.isprintable() else " " for letter in message)
+        raise SettingsError(line if len(line) <= LONGEST_SENTENCE else f"{line[:LONGEST_SENTENCE]}…")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +190,11 @@ class Settings:
     encoder: str = ""  # another's name and version, where the path is not of the song's own network
     partner: str = ""  # the id of a second song, where one network was trained on both
 
+    def __post_init__(self) -> None:
+        for name in ("encoder", "partner"):  # they become part of labels, files and commands
+            value = getattr(self, name)
+            _require(NAMED.fullmatch(value) is not None, f"{name} is {value!r}; letters, digits, '.', '-' and single spaces are expected")
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -254,7 +264,7 @@ def _read(hint: Any, value: object, where: str) -> Any:
             return tuple(value)
     elif value in choices and type(value) in {type(choice) for choice in choices}:
         return value
-    elif float in choices and type(value) in (int, float):
+    elif float in choices and (type(value) is float or (type(value) is int and abs(value) < LARGEST_WHOLE)):
         return float(typing.cast(float, value))
     elif type(value) in choices:
         return value

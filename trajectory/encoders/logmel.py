@@ -25,6 +25,7 @@ from torchaudio.functional import melscale_fbanks
 from trajectory import training
 from trajectory.encoders import EncoderError, Report, at_rate
 from trajectory.encoders.musicnn import BANDS, HOP, SAMPLE_RATE, WINDOW, log_mel
+from trajectory.errors import DAMAGE
 from trajectory.records import Floats, Recording, Trajectory
 
 CODE = 1  # counts changes of what is done with the weights
@@ -286,7 +287,7 @@ def opened(folder: str | Path) -> LogmelEncoder:
         network.load_state_dict(weights)
         if not all(values.isfinite().all() for values in weights.values()):
             raise ValueError("it holds weights that are not numbers")
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError, EncoderError) as error:
+    except (*DAMAGE, SafetensorError, EncoderError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EncoderError(f"the logmel-cnn in {folder} cannot be opened ({reason}); train it again") from error
     return _encoder(network, settings)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from trajectory.encoders import SPEECH, EncoderError, Report, at_rate, stamp
+from trajectory.errors import DAMAGE
 from trajectory.records import Floats, Recording, Trajectory
 from trajectory.training import choose_device
 
@@ -28,6 +29,7 @@ PIECE_SECONDS = 20.0  # of wav2vec2 and HuBERT: their attention grows with its s
 EDGE_SECONDS = 1.0  # dropped where a neighbouring piece has heard more of what surrounds it
 PIECES_AT_ONCE = 2  # a base-size model needs about half a gigabyte for each
 CLASSES = {"wav2vec2": "Wav2Vec2Model", "hubert": "HubertModel", "whisper": "WhisperModel"}
+MOST_LAYERS, MOST_SIZE = 256, 200_000  # the largest models have 48 and 51,866
 MAY_BE_MISSING = {"masked_spec_embed"}  # only training uses it
 FILES = "config.json and model.safetensors"
 
@@ -94,7 +96,7 @@ def opened(name: str, *, folder: Path | None = None, hub: str | None = None) -> 
         raise EncoderError(
             f"{name} brings no weights: give either a folder with {FILES}, or a name on the Hugging Face hub, which is fetched from there"
         )
-    transformers = _transformers(name)
+    transformers, refused = _transformers(name), importlib.import_module("huggingface_hub.errors").StrictDataclassError
     folder = _fetched(hub) if hub is not None else Path(folder or "")
     files = _checked(name, folder)
     try:
@@ -108,7 +110,7 @@ def opened(name: str, *, folder: Path | None = None, hub: str | None = None) -> 
         device = choose_device("auto")
         model = model.to(device).eval()
         hearing = _of_mel(transformers, model, device) if name == "whisper" else _of_waves(model, device)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, SafetensorError) as error:
+    except (*DAMAGE, ImportError, SafetensorError, refused) as error:
         reason = " ".join(str(error).split())[:160]
         raise EncoderError(f"the {name} model in {folder} cannot be opened ({reason}); get a whole copy") from error
     return Speech(name=name, version=stamp(files, CODE), dims=model.config.hidden_size, hearing=hearing)
@@ -144,11 +146,16 @@ def _checked(name: str, folder: Path) -> list[Path]:
         why = "only pickled weights, which may run anything and are never opened" if pickled else f"no {FILES}"
         raise EncoderError(f"{folder} holds {why}; give a folder with {FILES}, or a name on the Hugging Face hub")
     try:
-        kind = json.loads(config.read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        kind = settings["model_type"]
+    except DAMAGE as error:
         raise EncoderError(f"{config} is no model's settings ({str(error)[:80]}); get a whole copy") from error
     if kind != name:
         raise EncoderError(f"the model in {folder} is a {str(kind)[:40]}, not a {name}; choose the encoder it belongs to")
+    for field, value in settings.items():  # before anything of such a size is built
+        most = MOST_LAYERS if "layers" in field else MOST_SIZE
+        if isinstance(value, int) and value > most:
+            raise EncoderError(f"{config} asks for a {field[:60]!r} above {most}, which no such model has; get a whole copy")
     return [config, *weights]
 
 

@@ -3,12 +3,9 @@
 import csv
 import math
 import os
-import struct
 import tempfile
 import time
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,17 +15,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from trajectory.errors import TrajectoryError
+from trajectory.errors import DAMAGE, TrajectoryError
 
 from .vectors import SimilarityError
 
 STALE_SECONDS = 3_600.0  # after which an unfinished file has nobody who writes it
 LONGEST_LIST = 10_000  # bytes of a zip's list of members: zipfile reads all of it before anything can be asked
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-DAMAGE = (
-    *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, NotImplementedError, SyntaxError),
-    *(ArithmeticError, RecursionError, MemoryError, tokenize.TokenError, struct.error, csv.Error, zipfile.BadZipFile, zlib.error),
-)
 
 
 @contextmanager
@@ -36,7 +29,7 @@ def one_sentence(name: str) -> Iterator[None]:
     """Whatever is wrong with a file, said of it by name."""
     try:
         yield
-    except (TrajectoryError, *DAMAGE) as error:
+    except (TrajectoryError, csv.Error, *DAMAGE) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         line = "".join(letter if letter.isprintable() else " " for letter in reason)
         raise SimilarityError(f"{name} cannot be read: {line[:300]}") from error

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -68,8 +69,17 @@ def _from_npz(stream: BinaryIO, limits: VectorLimits) -> tuple[list[str], NDArra
     vectors = arrays["vectors"]
     if vectors.ndim == 2:
         _check_size(len(vectors), vectors.shape[1], limits)
-    "".join(names.tolist()).encode()  # half a letter could be neither shown nor kept
+    _check_letters(names)
     return names.tolist(), vectors
+
+
+def _check_letters(names: NDArray[Any]) -> None:
+    """Half a letter could be neither shown nor kept, and numpy breaks on what is none at all."""
+    big = names.dtype.byteorder == ">" or (names.dtype.byteorder == "=" and sys.byteorder == "big")
+    try:
+        names.tobytes().decode("utf-32-be" if big else "utf-32-le")
+    except UnicodeDecodeError as error:
+        raise SimilarityError("its names are no text; write them as letters") from error
 
 
 def _from_csv(stream: BinaryIO, limits: VectorLimits) -> tuple[list[str], NDArray[Any]]:
