@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from trajectory.ui import services
+from trajectory.ui import links, services
 
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
@@ -18,12 +18,14 @@ if __name__ == "__main__":
             st.Page("pages/alike.py", title="Alike", icon=":material/hub:"),
             st.Page("pages/export.py", title="Export", icon=":material/movie:"),
             st.Page("pages/library.py", title="Library", icon=":material/library_music:"),
+            st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],
         position="top",
     )
-    services.check()
+    links.check(chosen.title)
     chosen.run()
 else:
+    services.begin()
     from trajectory.ui import alike, around, comparing, foretelling, intake, listening, numbers, taking  # noqa: F401 - now, not while a visitor waits
 
-    app = st.App(__file__, lifespan=services.lifespan, routes=services.ROUTES)
+    app = st.App(__file__, lifespan=services.lifespan, routes=services.ROUTES, middleware=services.middleware())

@@ -1,5 +1,6 @@
 """Sound files of every kind, made on the spot."""
 
+import io
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +37,16 @@ def click(rate: int, seconds: float = 3.0, at: float = 1.0) -> Floats:
 
 def noise(rate: int, seconds: float, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * rate)).astype(np.float32)
+
+
+def tune(seed: int, *, seconds: float, rate: int = 22_050) -> bytes:
+    """A song that is like no other, as a wav: a few tones that come and go."""
+    choose, kept = np.random.default_rng(seed), io.BytesIO()
+    times = np.arange(round(seconds * rate)) / rate
+    tones = [np.sin(2 * np.pi * (pitch * times + 0.1 * np.sin(pitch * times / 50))) for pitch in choose.uniform(80, 2_000, 4)]
+    samples = np.mean(tones, axis=0) * (0.6 + 0.4 * np.sin(2 * np.pi * choose.uniform(1, 3) * times))
+    soundfile.write(kept, samples.astype(np.float32), rate, format="WAV", subtype="PCM_16")
+    return kept.getvalue()
 
 
 def moment(samples: Floats, rate: int = 44_100) -> float:

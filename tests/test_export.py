@@ -324,7 +324,7 @@ def test_the_same_run_gives_the_same_bundle_to_the_last_byte(tmp_path: Path) -> 
 def test_the_readme_of_a_bundle_says_how_to_make_it_again(tmp_path: Path) -> None:
     with zipfile.ZipFile(exported("bundle", tmp_path, called("# Title"))) as archive:
         text = archive.read("README.md").decode()
-    assert text.startswith("# # Title\n")
+    assert text.startswith("# \\# Title\n")
     assert "\n    python -m trajectory embed 'ärger 音.mp3' --preset conditioned --seed 0 --out run\n" in text
     assert "torch 2.11.0" in text
 

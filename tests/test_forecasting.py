@@ -215,6 +215,17 @@ def test_too_small_a_library_is_refused_in_one_sentence(method: Method) -> None:
         method.fit(library(path(circle(100)), ((0, 4),), overlap=22))
 
 
+@pytest.mark.parametrize("count", range(80, 320, 16))
+def test_a_blend_of_a_song_of_a_few_seconds_is_made_or_refused_in_one_sentence(count: int) -> None:
+    points = circle(count)
+    try:
+        fitted = Blend().fit(past(points, count))
+    except ForecastError as error:
+        assert "too few" in str(error)  # noqa: PT017 - where it becomes possible is not the matter here
+    else:
+        assert np.isfinite(fitted.rollout(points[None], 29)).all()
+
+
 def test_a_blend_is_weighed_on_windows_of_two_seconds_too() -> None:
     """843 points of a 30 s song, of which each part and the sound it shares take a third away."""
     noisy = circle(1_204) + 0.05 * np.random.default_rng(0).normal(size=(1_204, 3))

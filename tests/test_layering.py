@@ -10,9 +10,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("errors", "settings", "records", "containers", "resampling", "audio", "spectrogram", "model", "training", "rhythm", "features"),
+    *(
+        "errors",
+        "clocks",
+        "holding",
+        "deployment",
+        "logs",
+        "settings",
+        "records",
+        "containers",
+        "resampling",
+        "audio",
+        "spectrogram",
+        "model",
+        "training",
+        "rhythm",
+        "features",
+    ),
     *(
         "geometry",
+        "structure",
         "colouring",
         "forecasting",
         "kernels",
@@ -37,6 +54,9 @@ ORDER = [
         "workers",
         "launcher",
         "jobs",
+        "desk",
+        "sharing",
+        "visitors",
         "indexing",
         "options",
         "ui",

@@ -20,7 +20,7 @@ import soundfile
 
 from tests import audio_files
 from tests.test_runs import assert_equal, make_run
-from trajectory import audio, catalogue, library, runs
+from trajectory import audio, catalogue, holding, library, runs
 from trajectory.library import Library, LibraryError, home, run_id
 from trajectory.runs import Run
 from trajectory.settings import AudioLimits, SectionSettings, Settings, SpectrogramSettings, TrainingSettings, WindowSettings, preset
@@ -320,9 +320,9 @@ def test_a_purge_takes_what_was_deleted_long_enough_ago(tmp_path: Path, monkeypa
     gone_run = shelf.add_run(stays.id, run_with(window=WindowSettings(seconds=2.0)))
     now = time.time()
     for age, delete, entry in ((601, shelf.delete_song, old), (601, shelf.delete_run, gone_run), (599, shelf.delete_song, new)):
-        monkeypatch.setattr(library.time, "time", lambda age=age: now - age)
+        monkeypatch.setattr(library, "steady", lambda age=age: now - age)
         delete(entry.id)
-    monkeypatch.setattr(library.time, "time", lambda: now)
+    monkeypatch.setattr(library, "steady", lambda: now)
     shelf.delete_song(old.id)  # in another tab, which does not begin its time anew
     shelf.purge()
     assert {path.name for path in (tmp_path / "songs").iterdir()} == {new.id, stays.id}
@@ -375,7 +375,7 @@ def test_a_sweep_takes_its_own_orphans_and_nothing_else(tmp_path: Path) -> None:
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("place", ["write", "fsync", "savez", "mkdtemp", "replace"])
+@pytest.mark.parametrize("place", ["write", "fsync", "savez", "mkstemp", "replace"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     shelf = Library(tmp_path)
     song = shelf.add_song(song_bytes(), name="a.wav")
@@ -388,7 +388,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, m
         "write": (library, "_write"),
         "fsync": (library.os, "fsync"),
         "savez": (np, "savez"),
-        "mkdtemp": (library.tempfile, "mkdtemp"),
+        "mkstemp": (holding.tempfile, "mkstemp"),
         "replace": (Path, "replace"),
     }[place]
     monkeypatch.setattr(holder, name, full)

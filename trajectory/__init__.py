@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trajectory.pipeline import FitProgress
     from trajectory.runs import Run
 
+__version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "AudioLimits",

@@ -332,9 +332,9 @@ def _write_npz(path: str, **arrays: Any) -> None:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
-    from trajectory import geometry
+    from trajectory import structure
 
-    shape = geometry.shape(run.trajectory, run.song.beat)
+    shape = structure.shape(run.trajectory, run.song.beat)
     return {
         "song": run.song.title or run.song.name,
         "artist": run.song.artist,

@@ -40,11 +40,19 @@ SONGS = """SELECT id, name, title, artist, seconds, suffix, added,
     FROM songs WHERE deleted_at IS NULL"""
 RUNS = """SELECT runs.id, song_id, label, preset, window_seconds, dims, scale, points, trained_seconds, runs.bytes, runs.added
     FROM runs JOIN songs ON songs.id = song_id WHERE runs.deleted_at IS NULL AND songs.deleted_at IS NULL"""
+USAGE = """SELECT coalesce(sum(bytes), 0) AS bytes, coalesce(sum(bytes) FILTER (WHERE live), 0) AS live_bytes,
+    coalesce(sum(seconds) FILTER (WHERE live), 0) AS seconds FROM (
+        SELECT bytes, coalesce(seconds, bytes / 8000.0) AS seconds, deleted_at IS NULL AS live FROM songs UNION ALL
+        SELECT runs.bytes, 0, runs.deleted_at IS NULL AND songs.deleted_at IS NULL FROM runs JOIN songs ON songs.id = song_id)"""
+# What comes later is the newer one, whatever the clock says.
 ADD_SONG = """INSERT INTO songs (id, sha256, name, title, artist, seconds, suffix, bytes, added)
-    VALUES (:id, :sha256, :name, :title, :artist, :seconds, :suffix, :bytes, :added) ON CONFLICT (sha256) DO UPDATE
+    VALUES (:id, :sha256, :name, :title, :artist, :seconds, :suffix, :bytes,
+        max(:added, (SELECT coalesce(max(added), 0) + 1e-6 FROM songs)))
+    ON CONFLICT (sha256) DO UPDATE
     SET suffix = excluded.suffix, added = CASE WHEN deleted_at IS NULL THEN added ELSE excluded.added END, deleted_at = NULL"""
 ADD_RUN = """INSERT INTO runs (id, song_id, label, preset, window_seconds, dims, scale, points, trained_seconds, bytes, added)
-    VALUES (:id, :song_id, :label, :preset, :window_seconds, :dims, :scale, :points, :trained_seconds, :bytes, :added)
+    VALUES (:id, :song_id, :label, :preset, :window_seconds, :dims, :scale, :points, :trained_seconds, :bytes,
+        max(:added, (SELECT coalesce(max(added), 0) + 1e-6 FROM runs)))
     ON CONFLICT (id) DO UPDATE SET points = excluded.points, trained_seconds = excluded.trained_seconds, bytes = excluded.bytes,
     added = CASE WHEN deleted_at IS NULL THEN added ELSE excluded.added END, deleted_at = NULL"""
 
@@ -83,6 +91,15 @@ class RunEntry:
     trained_seconds: float
     bytes: int
     added: float  # unix seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a library holds."""
+
+    bytes: int  # also of what was deleted and can still be brought back
+    live_bytes: int  # without it
+    seconds: float  # of the songs' sound; one that does not say how long it lasts counts as 64 kbit/s
 
 
 class Catalogue:
@@ -190,6 +207,11 @@ def song_entry(connection: sqlite3.Connection, song_id: str) -> SongEntry:
     if row is None:
         raise LibraryError("this song is no longer in the library; add it again")
     return SongEntry(**row)
+
+
+def usage(connection: sqlite3.Connection) -> Usage:
+    """What the library holds now."""
+    return Usage(**connection.execute(USAGE).fetchone())
 
 
 def run_entry(connection: sqlite3.Connection, run_id: str) -> RunEntry:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory import audio, bundles, figures, geometry
+from trajectory import audio, bundles, figures, geometry, structure
 from trajectory.bundles import ExportError, line, read, stem, title
 from trajectory.colouring import Colouring, colour, hues
 from trajectory.features import Features
@@ -92,7 +92,7 @@ def columns(run: Run, features: Features | None = None) -> dict[str, NDArray[Any
     if features is not None:
         found["loudness"] = features.at(features.loudness, path.times, seconds)
         found["brightness"] = features.at(features.brightness, path.times, seconds)
-    sections = geometry.sections(path)
+    sections = structure.sections(path)
     places = np.searchsorted([section.start for section in sections], path.times, side="right") - 1
     found["section"] = np.array([section.label for section in sections])[np.clip(places, 0, None)]
     if run.song.beat is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from trajectory import workers
 from trajectory.catalogue import SongEntry
 from trajectory.collection import Collection, Ear, Heard, trained
+from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Job, Jobs
 from trajectory.library import Library
@@ -44,13 +45,13 @@ def weights(library: Library, encoder: str, folder: str | None) -> Weights:
     return Weights(encoder=encoder, folder=folder)
 
 
-def ear_of(jobs: Jobs, weights: Weights) -> Ear:
+def ear_of(jobs: Jobs | Desk, weights: Weights) -> Ear:
     """The encoder that the workers have, in its version."""
     found: Ear = jobs.answer(workers.ear, weights, key=f"ear {hash(weights)}")
     return found
 
 
-def begin(library: Library, jobs: Jobs, song: SongEntry, ear: Ear, weights: Weights, *, owner: str = "") -> Job:
+def begin(library: Library, jobs: Jobs | Desk, song: SongEntry, ear: Ear, weights: Weights, *, owner: str = "") -> Job:
     """Lets a worker hear one song, and keeps what it heard."""
 
     def keep(found: tuple[Ear, Heard]) -> None:
@@ -104,38 +105,41 @@ def index(
 class CatchingUp(threading.Thread):
     """Lets an encoder hear all songs of a library that it has not heard, in the background; any number of pages may look on."""
 
-    def __init__(self, library: Library, jobs: Jobs, ear: Ear, weights: Weights, *, owner: str) -> None:
+    def __init__(self, library: Library, jobs: Jobs | Desk, ear: Ear, weights: Weights, *, owner: str) -> None:
         super().__init__(name=f"catching up {ear.file}", daemon=True)
         self.songs = Collection(library, ear).missing()
         self._begin = functools.partial(begin, library, jobs, ear=ear, weights=weights, owner=owner)
-        self._under_way = _UnderWay(jobs, lambda _: None)
+        self._under_way: _UnderWay | None = _UnderWay(jobs, lambda _: None)
+        self.tally = self._under_way.tally
         self._stopped = threading.Event()
-
-    @property
-    def tally(self) -> Tally:
-        return self._under_way.tally
 
     def stop(self) -> None:
         """What was heard so far is kept."""
         self._stopped.set()
-        for job in list(self._under_way.jobs.values()):
+        under_way = self._under_way
+        for job in list(under_way.jobs.values()) if under_way else ():
             job.cancel()
 
     def run(self) -> None:
+        under_way = self._under_way
+        if under_way is None:
+            raise AssertionError("a thread runs once")
         for song in self.songs:
             if self._stopped.is_set():
                 break
             try:
-                self._under_way.take(song.title, self._begin(song))
+                under_way.take(song.title, self._begin(song))
             except (TrajectoryError, OSError) as error:
                 self.tally.failed.append((song.title, str(error)))
-        self._under_way.settle(0)
+        under_way.settle(0)
+        self._under_way = None
+        del self._begin  # and with both the library, which is no longer in use here
 
 
 class _UnderWay:
     """The songs that are being heard, and how many were."""
 
-    def __init__(self, jobs: Jobs, report: Callable[[Tally], None]) -> None:
+    def __init__(self, jobs: Jobs | Desk, report: Callable[[Tally], None]) -> None:
         self._all, self._report, self._began = jobs, report, time.monotonic()
         self.jobs: dict[str, Job] = {}
         self.tally = Tally()
@@ -143,7 +147,7 @@ class _UnderWay:
     def take(self, name: str, job: Job) -> None:
         """One more; waits while too many are under way, since the sound of each is held in memory."""
         self.jobs[name if name not in self.jobs else f"{name} ({job.key})"] = job
-        self.settle(AT_ONCE * max(1, self._all.health()["workers"]) - 1)
+        self.settle(min(AT_ONCE * max(1, self._all.health()["workers"]), self._all.most // 2) - 1)
 
     def settle(self, most: int) -> None:
         """Waits until so few are left."""

@@ -13,14 +13,14 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectory import workers
+from trajectory import clocks, logs, workers
 from trajectory.errors import TrajectoryError
 from trajectory.launcher import launched
 from trajectory.records import Floats
@@ -38,6 +38,8 @@ COUNT_SECONDS = 0.5  # between two counts of them
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
 ANSWER_SECONDS = 60.0  # that a quick task is waited for
+LONGEST: Mapping[Kind, float] = {"training": 4 * 3_600.0, "quick": 600.0}  # seconds that a job may run
+STUCK_SECONDS = 60.0  # after which a worker that goes on with what nobody waits for is replaced
 PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the workers are tried again, by failures in a row
 
 CLIENT = {  # a song travels inside its task, so that a worker that takes over has it too
@@ -48,8 +50,10 @@ CLIENT = {  # a song travels inside its task, so that a worker that takes over h
 UNEXPECTED = "something went wrong in the worker; the log has it"
 NOT_KEPT = "something went wrong in keeping the result; the log has it"
 KILLED = "the worker was ended again and again in the middle of this, perhaps for want of memory; choose a shorter section of the song"
+TOO_LONG = "this ran for {minutes:g} minutes, the longest that it may, and was ended; choose a shorter section of the song, or less at once"
 LOST = "the workers stopped, and this work with them; start it again"
 CLOSED = "the app was closed before this was done; start it again"
+CERTIFICATE = "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"  # as Dask calls it in the environment
 NO_WORKERS = "the workers cannot be had (the log has the reason); try again in a moment"
 
 
@@ -61,9 +65,20 @@ class Job:
     """One piece of work, which any number of sessions may follow. `version` rises with every change."""
 
     def __init__(
-        self, jobs: Jobs, *, key: str, kind: Kind, owner: str, call: tuple[Any, ...], done: Callable[[Any], object] | None
+        self,
+        jobs: Jobs,
+        *,
+        key: str,
+        kind: Kind,
+        owner: str,
+        call: tuple[Any, ...],
+        done: Callable[[Any], object] | None,
+        room: str = "",
     ) -> None:
-        self.key, self.kind, self.owner = key, kind, owner
+        self.id = uuid.uuid4().hex[:12]  # by which the log knows it
+        self.key, self.kind, self.owner, self.room = key, kind, owner, room
+        self.task = call[0].__name__ if call else ""
+        self.size = _size(call)  # bytes that it holds in memory until its end
         self.state: State = "waiting"
         self.version = 0
         self.progress: dict[str, Any] | None = None  # step, steps, losses, seconds_left
@@ -73,6 +88,8 @@ class Job:
         self.result: Any = None
         self._jobs, self._call, self._done = jobs, call, done
         self._sent: str | None = None  # the name under which Dask has it
+        self._began: float | None = None  # by the clock that never jumps
+        self._worker = ""  # where it runs
         self._arrived = False  # the result is here and being kept: too late to cancel
         self._ending = threading.Event()
 
@@ -89,6 +106,15 @@ class Job:
         """Whether the job ended within so many seconds."""
         return self._ending.wait(timeout)
 
+    def outcome(self, seconds: float) -> Any:
+        """The result, waited for; what went wrong is raised here."""
+        if not self.wait(seconds):
+            self.cancel()
+            raise JobError(f"the workers did not answer within {seconds:g} s; try again in a moment")
+        if self.state != "done":
+            raise JobError(self.error or "this was cancelled; start it again")
+        return self.result
+
     def cancel(self) -> None:
         """Ends the job here at once, and in the worker at its next report."""
         self._jobs.cancel(self)
@@ -98,6 +124,7 @@ class Job:
         self.version += 1
         if "began" in message:
             self.state, self.progress, self.losses, self.snapshot = "running", None, [], None
+            self._began, self._worker = time.monotonic(), message["worker"]
             return
         self.progress = message["progress"]
         self.losses.extend(message["losses"])
@@ -125,17 +152,27 @@ def fair_order(trainings: Iterable[Job]) -> list[Job]:
 class Jobs:
     """The queue, and the workers behind it."""
 
-    def __init__(self, *, address: str | None, workers: int | None, memory_bytes: int | None) -> None:
+    most = 1_000_000  # jobs at once; who shares the workers with strangers has fewer
+
+    def __init__(self, *, address: str | None, workers: int | None, memory_bytes: int | None, longest: Mapping[Kind, float]) -> None:
         self._link = _Link(self, address=address, workers=workers, memory_bytes=memory_bytes)
         self.lock = threading.RLock()
-        self._jobs: dict[str, Job] = {}  # by key, in the order in which they came
+        self._jobs: dict[tuple[str, str], Job] = {}  # by room and key, in the order in which they came
         self._closed = False
+        self._longest = longest
         self.problem: str | None = None  # a sentence, while the workers cannot be had
 
     @classmethod
-    def start(cls, *, address: str | None = None, workers: int | None = None, memory_bytes: int | None = None) -> Self:
+    def start(
+        cls,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        memory_bytes: int | None = None,
+        longest: Mapping[Kind, float] = LONGEST,
+    ) -> Self:
         """Returns at once: workers come up in the background, or somebody else's are reached by their scheduler's address."""
-        jobs = cls(address=address, workers=workers, memory_bytes=memory_bytes)
+        jobs = cls(address=address, workers=workers, memory_bytes=memory_bytes, longest=longest)
         jobs._link.thread.start()
         atexit.register(jobs.close)
         return jobs
@@ -148,47 +185,47 @@ class Jobs:
         kind: Kind = "training",
         owner: str = "",
         done: Callable[[Any], object] | None = None,
+        room: str = "",
+        refused: Callable[[], str | None] = lambda: None,
     ) -> Job:
-        """Asks for `task(report, *arguments)`, or joins the job that already has this key.
+        """Asks for `task(report, *arguments)`, or joins the job that already has this key in this room.
 
-        `done` takes the result here, in the app, before the job says that it is done; where it refuses, the job failed.
+        `done` takes the result here, in the app, before the job says that it is done; where it refuses, the job failed. `refused` says
+        why there can be no new job now, if so.
         """
         with self.lock:
-            job = self._jobs.get(key)
+            job = self._jobs.get((room, key))
             if job is not None and job.state not in ("failed", "cancelled"):
                 return job
-            self._jobs.pop(key, None)  # a new one stands last
-            job = self._jobs[key] = Job(self, key=key, kind=kind, owner=owner, call=(task, arguments), done=done)
-            problem = CLOSED if self._closed else self.problem
+            job = Job(self, key=key, kind=kind, owner=owner, call=(task, arguments), done=done, room=room)
+            problem = CLOSED if self._closed else self.problem or refused()
             if problem is not None:
                 job._end("failed", error=problem)
-            for old in [other.key for other in self._jobs.values() if other.ended][:-FINISHED_KEPT]:
+                return job
+            self._jobs.pop((room, key), None)  # a new one stands last
+            self._jobs[room, key] = job
+            for old in [where for where, other in self._jobs.items() if other.ended][:-FINISHED_KEPT]:
                 del self._jobs[old]
             self._queue_moved()
         return job
 
     def answer(self, task: Callable[..., Any], *arguments: Any, key: str, seconds: float = ANSWER_SECONDS) -> Any:
         """A quick task's result, waited for; its refusal is raised here."""
-        job = self.submit(task, *arguments, key=key, kind="quick")
-        if not job.wait(seconds):
-            job.cancel()
-            raise JobError(f"the workers did not answer within {seconds:g} s; try again in a moment")
-        if job.state != "done":
-            raise JobError(job.error or "this was cancelled; start it again")
+        result = self.submit(task, *arguments, key=key, kind="quick").outcome(seconds)
         self.forget(key)  # what is kept is kept by whoever asked
-        return job.result
+        return result
 
-    def find(self, key: str) -> Job | None:
+    def find(self, key: str, *, room: str = "") -> Job | None:
         """The job of this key, under way or ended not long ago."""
         with self.lock:
-            return self._jobs.get(key)
+            return self._jobs.get((room, key))
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, *, room: str = "") -> None:
         """Lets what a job made be made anew, as after it was deleted."""
         with self.lock:
-            job = self._jobs.get(key)
+            job = self._jobs.get((room, key))
             if job is not None and job.ended:
-                del self._jobs[key]
+                del self._jobs[room, key]
 
     def place(self, job: Job) -> int | None:
         with self.lock:
@@ -225,14 +262,25 @@ class Jobs:
             if not job.ended:
                 job._follow(message)
                 if "began" in message:
+                    LOG.info("a %s begins", job.kind, extra={"job": job.id, "task": job.task})
                     self._queue_moved()
 
     def end(self, job: Job, state: State, *, error: str | None = None, result: Any = None) -> None:
         with self.lock:
             if not job.ended:
-                job._end(state, error=error, result=result)
+                seconds = 0.0 if job._began is None else time.monotonic() - job._began
+                about = {"job": job.id, "task": job.task, "outcome": state, "seconds": round(seconds, 3)}
+                LOG.info("a %s ends: %s after %.1f s", job.kind, state, seconds, extra=about)
                 self._link.let_go(job)
+                job._end(state, error=error, result=result)
                 self._queue_moved()
+
+    def end_overdue(self) -> None:
+        """Nothing runs for ever."""
+        for job in self.active():
+            longest = self._longest[job.kind]
+            if job._began is not None and not job._arrived and time.monotonic() > job._began + longest:
+                self.end(job, "failed", error=TOO_LONG.format(minutes=round(longest / 60, 2)))
 
     def fail_all(self, sentence: str) -> None:
         for job in self.active():
@@ -256,6 +304,7 @@ class _Link:
         self._offered = 0  # workers' resources for trainings
         self._topic = f"trajectory-{uuid.uuid4().hex}"
         self._following: dict[str, tuple[Job, asyncio.Task[None]]] = {}  # by the name under which Dask has the job
+        self._left: dict[str, tuple[str, float]] = {}  # by name: the worker that may go on with it, and since when nobody waits for it
         self._wake = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._serving: asyncio.Task[None] | None = None
@@ -267,6 +316,8 @@ class _Link:
         """Ends the following, and so Dask's interest in the job: its worker notices at the next report."""
         following = self._following.get(job._sent or "")
         if following is not None and not job._arrived:
+            if job._worker:
+                self._left[str(job._sent)] = job._worker, time.monotonic()
             self._soon(following[1].cancel)
 
     def close(self) -> None:
@@ -312,9 +363,13 @@ class _Link:
         import dask
         from distributed import Client
 
+        clocks.make_dask_steady()
+        logs.adopt_all()
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(dask.config.set(CLIENT))
             address = self.address or await stack.enter_async_context(launched(self.options))
+            if (address or "").startswith("tls:") and dask.config.get("distributed.comm.tls.client.cert", None) is None:
+                raise JobError(f"the workers at {address} ask for a certificate; name one in {CERTIFICATE}")
             try:
                 client = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name="trajectory")
                 stack.push_async_callback(client.close, timeout=1)  # also where it is cancelled before it is connected
@@ -333,6 +388,8 @@ class _Link:
             while client.status == "running":
                 if time.monotonic() >= counted + COUNT_SECONDS:
                     await self._count(client)
+                    self.jobs.end_overdue()
+                    await self._replace_the_stuck(client)
                     counted = time.monotonic()
                 self._wake.clear()
                 self._hand_over(client)
@@ -342,6 +399,7 @@ class _Link:
         except OSError:
             LOG.info("the scheduler does not answer", exc_info=True)
         finally:
+            self._left.clear()
             self.workers = self.warm = self._offered = 0
             self.jobs.fail_all(LOST)
             await asyncio.gather(*[task for _, task in self._following.values()], return_exceptions=True)
@@ -353,6 +411,21 @@ class _Link:
         self.workers = len(found)
         self.warm = sum(worker["metrics"].get(workers.WARM, 0) for worker in found)
         self._offered = int(sum(worker["resources"].get(workers.TRAINING, 0) for worker in found))
+
+    async def _replace_the_stuck(self, client: Client) -> None:
+        """A decoder that hangs hears of no cancelling, but its process can be ended; what else ran in it begins again elsewhere."""
+        for name, (worker, since) in list(self._left.items()):
+            if time.monotonic() < since + STUCK_SECONDS:
+                continue
+            del self._left[name]
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    busy = (await client.run(workers.is_at, name, workers=[worker], on_error="ignore")).get(worker, False)
+            except TimeoutError:  # not even its network is looked after
+                busy = True
+            if busy:
+                LOG.warning("a worker went on for %g s with what nobody waits for, and is replaced", STUCK_SECONDS)
+                self._replacing = asyncio.create_task(client.restart_workers([worker], timeout=CLOSE_SECONDS, raise_for_error=False))
 
     def _hand_over(self, client: Client) -> None:
         with self.jobs.lock:
@@ -379,12 +452,12 @@ class _Link:
                 *(workers.work, *job._call, self._topic), key=name, pure=False, resources=needs, priority=0 if training else 10
             )
             await self._keep(job, await future)
-        except CancelledError:  # Dask's own: the scheduler is gone, or forgot it
+        except (CancelledError, OSError):  # Dask's own: the scheduler is gone, or forgot it
             self.jobs.end(job, "failed", error=LOST)
         except KilledWorker:
             self.jobs.end(job, "failed", error=KILLED)
         except Exception:
-            LOG.exception("job %s", job.key)
+            LOG.exception("a job failed in Dask's hands", extra={"job": job.id})
             self.jobs.end(job, "failed", error=UNEXPECTED)
         finally:
             if future is not None:
@@ -397,7 +470,7 @@ class _Link:
             job._arrived = True
         error = outcome.refusal
         if outcome.traceback is not None:
-            LOG.error("job %s\n%s", job.key, outcome.traceback)
+            LOG.error("a job failed in its worker\n%s", _unnamed(outcome.traceback, job._call), extra={"job": job.id})
             error = UNEXPECTED
         elif error is None and job._done is not None:
             try:
@@ -405,7 +478,7 @@ class _Link:
             except TrajectoryError as refusal:
                 error = str(refusal)
             except Exception:
-                LOG.exception("job %s could not be kept", job.key)
+                LOG.exception("what a job made could not be kept", extra={"job": job.id})
                 error = NOT_KEPT
         kept = error is not None or job._done is not None  # what was kept elsewhere need not stay in memory too
         self.jobs.end(job, "failed" if error else "done", error=error, result=None if kept else outcome.result)
@@ -414,3 +487,18 @@ class _Link:
         message = event[1]
         if message["key"] in self._following:
             self.jobs.follow(self._following[message["key"]][0], message)
+
+
+def _size(arguments: Any) -> int:
+    """Of the sound among a task's arguments."""
+    return len(arguments) if isinstance(arguments, bytes) else sum(map(_size, arguments)) if isinstance(arguments, tuple) else 0
+
+
+def _unnamed(text: str, arguments: Any) -> str:
+    """A traceback without what people call their songs."""
+    if isinstance(arguments, str) and len(arguments) > 3:
+        return text.replace(arguments, "…").replace(repr(arguments)[1:-1], "…")
+    if isinstance(arguments, tuple):
+        for each in arguments:
+            text = _unnamed(text, each)
+    return text

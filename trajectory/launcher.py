@@ -10,7 +10,6 @@ import json
 import logging
 import multiprocessing
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trajectory import clocks, holding, logs
 from trajectory.errors import TrajectoryError
 from trajectory.workers import TRAINING
 
@@ -51,9 +51,10 @@ class LaunchError(TrajectoryError):
 async def launched(options: list[str]) -> AsyncIterator[str]:
     """Workers of the app's own, as processes that know nothing of its __main__; they end when this end of their pipe closes."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory(prefix="trajectory-", ignore_cleanup_errors=True) as folder:
+    holding.sweep_apart()  # what a power cut left
+    with holding.apart() as folder:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "trajectory.launcher", "--folder", folder, *options),
+            *(sys.executable, "-m", "trajectory.launcher", "--folder", str(folder), *options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -84,12 +85,13 @@ def main() -> None:
     parser.add_argument("--memory", type=int, help="bytes that a worker may use before it is stopped")
     parser.add_argument("--folder", type=Path, help="a private folder for temporary files; removed at the end")
     options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="trajectory-"))
+    folder = options.folder or Path(tempfile.mkdtemp(prefix=holding.OURS))
+    logs.begin(os.environ)
     if hasattr(os, "nice"):
         os.nice(NICE)
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    holding.remove(folder)
 
 
 def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
@@ -100,7 +102,7 @@ def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
     time.sleep(END_SECONDS)  # and if the end does not come by itself
     for child in multiprocessing.active_children():
         child.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    holding.remove(folder)
     os._exit(1)
 
 
@@ -110,7 +112,9 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
     from distributed import Nanny, Scheduler
     from distributed.system import MEMORY_LIMIT
 
+    clocks.make_dask_steady()
     logging.getLogger("distributed").setLevel(logging.WARNING)
+    logs.adopt_all()
     loop, host = asyncio.get_running_loop(), asyncio.current_task()
     if host is not None:
         end = functools.partial(loop.call_soon_threadsafe, host.cancel)
@@ -129,6 +133,7 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
             memory_limit=limit,
             host="127.0.0.1",
             local_directory=str(folder),
+            preload=[clocks.__name__],
             env={"TMPDIR": str(folder), **gpu},
             silence_logs=logging.CRITICAL,  # what a task raises is logged by the app
         )

@@ -10,9 +10,8 @@ import hashlib
 import io
 import os
 import re
-import shutil
+import sqlite3
 import sys
-import tempfile
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from trajectory import audio, runs
+from trajectory import audio, holding, runs
 from trajectory.catalogue import (
     ADD_RUN,
     ADD_SONG,
@@ -31,17 +30,19 @@ from trajectory.catalogue import (
     LibraryError,
     RunEntry,
     SongEntry,
+    Usage,
     run_entry,
     song_entry,
     unusable,
+    usage,
 )
+from trajectory.clocks import steady
 from trajectory.errors import TrajectoryError
 from trajectory.runs import Run, RunError
 from trajectory.settings import PRESETS, WHOLE, AudioLimits, ModelSettings, Settings, SpectrogramSettings, preset
 
 LONGEST_TITLE = 200  # letters; longer names of files and artists are cut there
 UNDO_SECONDS = 600.0  # that a deleted song or run can be brought back
-STALE_SECONDS = 3_600.0  # after which an unfinished file has nobody who writes it
 RESERVE = 1 << 18  # bytes held back, so that on a full disk a library still opens and songs can be deleted
 
 KEPT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(\.[a-z0-9]{1,8})?")
@@ -91,7 +92,7 @@ class Library:
     def add_song(self, source: Path | BinaryIO | bytes, *, name: str, limits: AudioLimits = audio.LIMITS) -> SongEntry:
         """Keeps a file that is music; a song that is here already stays as it is, and a deleted one comes back."""
         name = _short(name) or "untitled"
-        with _opened(source) as stream, self._catalogue.told(), self._spool() as spool:
+        with _opened(source) as stream, self._catalogue.told(), holding.held(self._temporary) as spool:
             file = spool / spool.name  # a name that can be found in a refusal
             sha256 = _write(file, _blocks(stream, name, limits))
             probe, suffix = _probe(file, name, limits)
@@ -107,6 +108,8 @@ class Library:
                 "added": time.time(),
             }
             with self._catalogue.writing() as connection:
+                if not connection.execute("SELECT 1 FROM songs WHERE sha256 = ? AND deleted_at IS NULL", (sha256,)).fetchone():
+                    self._admit(connection, size=file.stat().st_size, seconds=probe.seconds)
                 connection.execute(ADD_SONG, values)
                 song = song_entry(connection, sha256[:16])
                 _move(file, self._song_folder(song.id) / f"sound{suffix}")
@@ -142,13 +145,13 @@ class Library:
     def keep(self, song_id: str, name: str, data: bytes) -> None:
         """Keeps what was worked out from a song beside it, under a name of the program's own."""
         _check_kept(name)
-        with self._catalogue.told(), self._spool() as spool:
+        with self._catalogue.told(), holding.held(self._temporary) as spool:
             _write(spool / name, [data])
             with self._catalogue.writing() as connection:
                 folder = self._song_folder(song_entry(connection, song_id).id)
+                self._admit(connection, size=len(data))
                 _move(spool / name, folder / "kept" / name)
-                size = _size(folder) + _size(folder / "kept")
-                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (size, song_id))
+                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (self._song_size(song_id), song_id))
 
     def kept(self, song_id: str, name: str) -> bytes | None:
         _check_kept(name)
@@ -178,17 +181,18 @@ class Library:
         if place is not None:
             place.unlink(missing_ok=True)
             with self._catalogue.writing() as connection:
-                size = _size(place.parent.parent) + _size(place.parent)
-                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (size, song_id))
+                connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (self._song_size(song_id), song_id))
 
     def add_run(self, song_id: str, run: Run) -> RunEntry:
         """Keeps a run of a song; one with the same settings that still loads stays in its place, since others may be reading it."""
-        with self._catalogue.told(), self._spool() as spool:
+        with self._catalogue.told(), holding.held(self._temporary) as spool:
             fresh = _save(run, spool / "run")
             with self._catalogue.writing() as connection:
                 name = run_id(song_entry(connection, song_id).id, run.settings)
                 place = self._run_folder(song_id, name)
                 there = _whole(place)
+                if there is None:
+                    self._admit(connection, size=_size(fresh))
                 values = _described(there or run) | {"id": name, "song_id": song_id, "label": _label(run.settings, name)}
                 connection.execute(ADD_RUN, {**values, "bytes": _size(place if there else fresh), "added": time.time()})
                 if there is None:
@@ -224,7 +228,7 @@ class Library:
     def delete_song(self, song_id: str) -> None:
         """Hides a song and its runs until they are restored or purged; to delete what is gone is no error."""
         with self._reserve(), self._catalogue.writing() as connection:
-            connection.execute("UPDATE songs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (time.time(), song_id))
+            connection.execute("UPDATE songs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (steady(), song_id))
 
     def restore_song(self, song_id: str) -> SongEntry:
         """Brings back a deleted song, with the runs that it had."""
@@ -234,7 +238,7 @@ class Library:
 
     def delete_run(self, run_id: str) -> None:
         with self._reserve(), self._catalogue.writing() as connection:
-            connection.execute("UPDATE runs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (time.time(), run_id))
+            connection.execute("UPDATE runs SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (steady(), run_id))
 
     def restore_run(self, run_id: str) -> RunEntry:
         with self._catalogue.writing() as connection:
@@ -243,36 +247,52 @@ class Library:
 
     def purge(self, older_than_seconds: float = UNDO_SECONDS) -> None:
         """Gives up what was deleted so long ago: rows first, so that nothing half removed can be restored."""
-        before = time.time() - older_than_seconds
+        now = steady()
         with self._reserve():
             with self._catalogue.writing() as connection:
-                connection.execute("DELETE FROM runs WHERE deleted_at <= ?", (before,))
-                connection.execute("DELETE FROM songs WHERE deleted_at <= ?", (before,))
+                for table in ("runs", "songs"):
+                    connection.execute(f"DELETE FROM {table} WHERE deleted_at <= ?", (now - older_than_seconds,))  # noqa: S608
+                    connection.execute(f"UPDATE {table} SET deleted_at = ? WHERE deleted_at > ?", (now, now))  # noqa: S608 - by a clock that was ahead
             self.sweep()
 
-    def sweep(self, older_than_seconds: float = STALE_SECONDS) -> None:
-        """Removes the folders that no row knows, and unfinished files of that age; things that it did not make stay."""
-        with self._catalogue.told(), self._spool() as spool:
+    def sweep(self, older_than_seconds: float = holding.STALE_SECONDS) -> None:
+        """Removes the folders that no row knows, and what was left unfinished by who was killed; things that it did not make stay."""
+        with self._catalogue.told(), holding.held(self._temporary) as spool:
             with self._catalogue.writing() as connection:  # nobody can be between moving files to their place and committing their row
-                songs = {row["id"] for row in connection.execute("SELECT id FROM songs")}
+                songs = {row["id"]: row["bytes"] for row in connection.execute("SELECT id, bytes FROM songs")}
                 known = {row["id"] for row in connection.execute("SELECT id FROM runs")}
                 orphans = [folder for folder in self._folders("songs/*/runs/*") if folder.name not in known]
                 orphans += [folder for folder in self._folders("songs/*") if folder.name not in songs]
                 for number, folder in enumerate(orphans):
                     folder.rename(spool / str(number))
-            for folder in self._temporary.iterdir():
-                with suppress(FileNotFoundError):
-                    if time.time() - folder.stat().st_mtime > older_than_seconds:
-                        shutil.rmtree(folder)
+                grown = [(size, song) for song, told in songs.items() if (size := self._song_size(song)) != told]
+                connection.executemany("UPDATE songs SET bytes = ? WHERE id = ?", grown)  # killed between a kept file and its row
+            holding.sweep(self._temporary, stale_seconds=older_than_seconds)
+
+    def usage(self) -> Usage:
+        with self._catalogue.reading() as connection:
+            return usage(connection)
 
     def disk_use(self) -> int:
         """Bytes of all songs and runs, also of the deleted ones that can still be brought back."""
-        with self._catalogue.reading() as connection:
-            rows = connection.execute("SELECT sum(bytes) AS bytes FROM songs UNION ALL SELECT sum(bytes) FROM runs")
-            return sum(row["bytes"] or 0 for row in rows)
+        return self.usage().bytes
+
+    def training_refused(self) -> str | None:
+        """Why nothing can be trained or made here now, if so; on one's own machine everything can."""
+        return None
+
+    def may_export(self) -> None:
+        """Asked before a film or a file is made of a run; likewise."""
+
+    def _admit(self, connection: sqlite3.Connection, *, size: int, seconds: float | None = 0.0) -> None:
+        """Asked before anything is added, so that a library with quotas can refuse; nobody else adds meanwhile."""
 
     def _song_folder(self, song_id: str) -> Path:
         return self.root / "songs" / song_id
+
+    def _song_size(self, song_id: str) -> int:
+        """Bytes of the song and of what is kept beside it, its runs apart."""
+        return _size(self._song_folder(song_id)) + _size(self._song_folder(song_id) / "kept")
 
     def _run_folder(self, song_id: str, run_id: str) -> Path:
         return self._song_folder(song_id) / "runs" / run_id
@@ -291,15 +311,6 @@ class Library:
         finally:
             with suppress(OSError):
                 held.write_bytes(os.urandom(RESERVE))
-
-    @contextmanager
-    def _spool(self) -> Iterator[Path]:
-        """A folder of one's own on the library's disk, gone afterwards; what resists is left to `sweep`."""
-        folder = Path(tempfile.mkdtemp(dir=self._temporary))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _line(text: str) -> str:

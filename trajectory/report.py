@@ -20,6 +20,9 @@ PROTOCOL_WORDS = {
 }
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets begin one
+
+
 class ReportError(TrajectoryError):
     """A report that cannot be written."""
 
@@ -93,7 +96,7 @@ def write(entries: list[Entry], folder: str | Path) -> Path:
         with (folder / "divergence.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, fieldnames=list(rows[0]))
             table.writeheader()
-            table.writerows(rows)
+            table.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
         (folder / "divergence.json").write_text(json.dumps([entry.summary() for entry in entries], indent=1), encoding="utf-8")
         (folder / "divergence.html").write_text(page.to_html(include_plotlyjs=True), encoding="utf-8")
         (folder / "divergence.png").write_bytes(picture)
@@ -101,6 +104,11 @@ def write(entries: list[Entry], folder: str | Path) -> Path:
     except OSError as error:
         raise ReportError(f"{folder} cannot be written: {error.strerror}") from error
     return folder
+
+
+def _cell(value: Any) -> Any:
+    """A name that a spreadsheet would take for a formula is given as the text that it is."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def words(entries: list[Entry]) -> str:

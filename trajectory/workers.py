@@ -68,7 +68,7 @@ class Report:
         self._key = str(self._worker.get_current_task())
         self._losses: list[dict[str, float]] = []
         self._sent = self._shown = -float("inf")
-        self._send({"began": True})
+        self._send({"began": True, "worker": self._worker.address})
 
     def __call__(self, progress: FitProgress) -> None:
         """Takes every step of a training; about ten a second are sent, with all the losses since, and four pictures."""
@@ -376,6 +376,12 @@ def _song_file(sound: bytes, name: str) -> Iterator[Path]:
             yield path
         except TrajectoryError as error:
             raise WorkError(str(error).replace(str(path), name).replace(path.name, name)) from error
+
+
+def is_at(key: str, dask_worker: Worker) -> bool:
+    """Whether the worker still runs a task, also one that nobody waits for any more."""
+    task = dask_worker.state.tasks.get(key)
+    return task is not None and task.state in ("executing", "long-running", "cancelled", "resumed")
 
 
 def warm(dask_worker: Worker) -> None:

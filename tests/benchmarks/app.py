@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Page
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from tornado.websocket import websocket_connect
 
 from tests.benchmarks.forecasts import Row, verdict
 from tests.benchmarks.music import CLIPS
 from tests.browser.serving import Served, chromium_drawing_in_software, served
+from tests.visitor import Visitor
 from trajectory.library import Library
 from trajectory.records import Trajectory
 from trajectory.runs import Run
@@ -179,22 +177,11 @@ def _crowd(where: Served, browser: Browser) -> list[Row]:
 
 async def _leafing(address: str) -> list[float]:
     """One session as the server sees it."""
-    socket = await websocket_connect(f"{address.replace('http', 'ws')}/_stcore/stream", max_message_size=1 << 30)
     walls = []
-    for name in ("", "library", "explore", "library", "forecast") * 3:
-        asked = BackMsg()
-        asked.rerun_script.page_name = name
-        began = time.perf_counter()
-        await socket.write_message(asked.SerializeToString(), binary=True)
-        while True:
-            answer = await socket.read_message()
-            assert isinstance(answer, bytes)
-            told = ForwardMsg.FromString(answer)
-            if told.HasField("script_finished"):
-                break
-        walls.append(time.perf_counter() - began)
-        await asyncio.sleep(0.5)
-    socket.close()
+    async with Visitor.at(address) as visitor:
+        for name in ("", "library", "explore", "library", "forecast") * 3:
+            walls.append(await visitor.goto(name))
+            await asyncio.sleep(0.5)
     return walls
 
 

@@ -43,12 +43,12 @@ class Served:
 
 
 @contextmanager
-def served(home: Path, *, warm: bool = True) -> Iterator[Served]:
+def served(home: Path, *, warm: bool = True, module: str = "streamlit") -> Iterator[Served]:
     """The app over a library of its own, ended afterwards with all that it started."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
+    command = [sys.executable, "-m", module, "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
     began = time.perf_counter()
     with (home / "log.txt").open("w") as log:
         app = subprocess.Popen(

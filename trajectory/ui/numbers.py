@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from trajectory import geometry
+from trajectory import structure
 from trajectory.colouring import clock
 from trajectory.divergence import Divergence
 from trajectory.runs import Run
+from trajectory.ui.services import library
 
 NAMES = {
     "turn_cosine": "Smoothness",
@@ -23,13 +25,13 @@ NAMES = {
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _shape(run_id: str, _run: Run) -> geometry.Shape:  # noqa: ARG001 - Streamlit keeps it by the id
-    return geometry.shape(_run.trajectory, _run.song.beat)
+def _shape(root: Path, run_id: str, _run: Run) -> structure.Shape:  # noqa: ARG001 - Streamlit keeps it by library and id
+    return structure.shape(_run.trajectory, _run.song.beat)
 
 
 def of_shape(run_id: str, run: Run) -> None:
     """The shape in numbers, the period beside the beat."""
-    shape = _shape(run_id, run)
+    shape = _shape(library().root, run_id, run)
     says = {field.name: field.metadata["says"] for field in dataclasses.fields(shape)}
     with st.container(horizontal=True):
         for name, label in NAMES.items():
@@ -55,7 +57,7 @@ def _said(name: str, value: Any) -> str:
 
 def side_by_side(runs: Sequence[Run], ids: Sequence[str], labels: Sequence[str], told: Sequence[dict[str, Divergence]]) -> None:
     """Smoothness, reconstruction and forecasts of two runs of one song."""
-    shapes = [_shape(run_id, run) for run_id, run in zip(ids, runs, strict=True)]
+    shapes = [_shape(library().root, run_id, run) for run_id, run in zip(ids, runs, strict=True)]
     rows: dict[str, list[str]] = {
         "Smoothness (mean cosine of one step with the next; 1 is straight)": [_number(shape.turn_cosine) for shape in shapes],
         "Reconstruction R (cross-entropy; lower is better)": [_drawn(run, run.training.reconstruction) for run in runs],

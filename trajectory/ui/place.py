@@ -1,6 +1,7 @@
 """Where a visitor is: the song, the run and the view, kept in the page's address, so that a link opens the same."""
 
 import math
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from trajectory.ui.player import Camera, Events, View
 from trajectory.ui.services import library
 
 LISTEN, EXPLORE, COMPARE, FORECAST = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast"))
+MARKDOWN = "\\`*_[]<>#|:$~&"
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # letters after which text is read the other way
 
 
 def owner() -> str:
@@ -94,7 +97,7 @@ def picked_song() -> SongEntry:
     linked, songs = song(), library().songs()
     if not songs:
         _stop("There is no song yet. Drop one on Listen, or take a sample: it needs a few seconds.")
-    chosen = linked or songs[0]
+    chosen = linked or next((each for each in songs if each.runs), songs[0])
     names = {each.id: title(each) for each in songs}
     index = list(names).index(chosen.id)
     picked = st.selectbox("Song", list(names), index=index, format_func=names.__getitem__, key=f"song-{chosen.id}-{len(songs)}")
@@ -118,8 +121,8 @@ def _stop(words: str) -> NoReturn:
 
 
 def plain(text: str) -> str:
-    """A stranger's words as words: nothing in them is markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|:$~" else letter for letter in text)
+    """A stranger's words as words: nothing in them is markdown, and nothing turns round what follows them."""
+    return "".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in text if letter not in TURNING)
 
 
 def say(error: Exception | str) -> None:
@@ -127,9 +130,20 @@ def say(error: Exception | str) -> None:
     st.error(plain(str(error)), icon=":material/error:")
 
 
+def ago(moment: float) -> str:
+    """How long that is past, roughly."""
+    minutes = max(0.0, time.time() - moment) / 60
+    if minutes < 2:
+        return "just now"
+    return (
+        f"{minutes:.0f} min ago" if minutes < 90 else f"{minutes / 60:.0f} h ago" if minutes < 36 * 60 else f"{minutes / 1440:.0f} days ago"
+    )
+
+
 def title(of: SongEntry) -> str:
     """What a song is called on a page."""
-    return f"{of.title} · {of.artist}" if of.artist else of.title
+    words = f"{of.title} · {of.artist}" if of.artist else of.title
+    return "".join(letter for letter in words if letter not in TURNING)
 
 
 # --- The view

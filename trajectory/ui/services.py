@@ -1,10 +1,12 @@
-"""The library and the workers that all sessions of the app share, from its start to its end; and what it serves beside its pages."""
+"""The libraries and the workers behind all sessions of the app, from its start to its end; and what it serves beside its pages."""
 
 import asyncio
 import functools
 import logging
 import mimetypes
 import os
+import shutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,19 +16,28 @@ from typing import Any, Generic, TypeVar
 import anyio.to_thread
 import plotly.graph_objects as go
 import streamlit as st
+import streamlit.logger
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
+from trajectory import __version__, logs
+from trajectory.deployment import Deployment
+from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Jobs
+from trajectory.jobs import Jobs, Kind
 from trajectory.library import UNDO_SECONDS, Library, home
+from trajectory.sharing import SharedLibrary
+from trajectory.ui import cookies
+from trajectory.visitors import VisitorLibrary, Visitors
 
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
 LOG = logging.getLogger(__name__)
 PLAYED = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".webm")
 PLAYABLE = "sound.flac"  # kept beside a song whose own file browsers do not play
+SHARED = "shared"  # in an address: the token of a link; and where a session remembers it
 
 mimetypes.add_type("audio/ogg", ".ogg")
 mimetypes.add_type("audio/flac", ".flac")
@@ -52,25 +63,122 @@ class _Once(Generic[T]):
         self._kept.cache_clear()
 
 
+class VisitorError(TrajectoryError):
+    """A visitor who cannot be told from others."""
+
+
 @_Once
-def library() -> Library:
-    """The songs and runs on this machine."""
+def deployment() -> Deployment:
+    """Who the app is for."""
+    return Deployment.of(os.environ)
+
+
+@_Once
+def queue() -> Jobs:
+    """The workers: the app's own, or those that TRAJECTORY_SCHEDULER names."""
+    may = deployment()
+    longest: dict[Kind, float] = {"training": 60 * may.training_minutes, "quick": 60 * may.quick_minutes}
+    return Jobs.start(address=os.environ.get("TRAJECTORY_SCHEDULER"), longest=longest)
+
+
+@_Once
+def visitors() -> Visitors:
+    """Everybody's libraries, where each visitor has one."""
+    return Visitors(home(), deployment())
+
+
+@_Once
+def _machines_library() -> Library:
     return Library(home())
 
 
-@_Once
-def jobs() -> Jobs:
-    """The workers: the app's own, or those that TRAJECTORY_SCHEDULER names."""
-    return Jobs.start(address=os.environ.get("TRAJECTORY_SCHEDULER"))
+def forget() -> None:
+    """Reads the environment anew when next asked; the workers begin anew."""
+    queue.forget()
+    forget_libraries()
 
 
-def check() -> None:
-    """Ends the page with one sentence where the library cannot be used."""
+def forget_libraries() -> None:
+    """Reads anew where they lie, and whose they are."""
+    for each in (deployment, visitors, _machines_library):
+        each.forget()
+
+
+# --- Who asks. Only a page's own run knows: what another thread will need of these is taken before it begins.
+
+
+def library() -> Library:
+    """The songs and runs of whoever asks: this machine's, the visitor's own, or what a link shows of somebody else's."""
+    if not deployment().shared:
+        return _machines_library()
+    own = own_library()
+    token = shared_token()
+    return visitors().shared(token) if token else own
+
+
+def shared_token() -> str | None:
+    """Of the link that is looked at, in the address or, where a page was turned to since, as the session remembers it."""
+    found: str | None = st.query_params.get(SHARED) or st.session_state.get(SHARED)
+    return found
+
+
+def own_library() -> VisitorLibrary:
+    """The visitor's own. Its session holds it, so that it is in use for as long as its visitor is here."""
+    secret = visitors_secret()
+    if secret is None:
+        raise VisitorError(
+            "your browser keeps no cookie of this address, by which your songs would be known as yours; allow it and load the page again, "
+            "or open the app in a tab of its own"
+        )
+    own = st.session_state["library"] = visitors().library(secret)
+    return own
+
+
+def visitors_secret() -> str | None:
+    """By what this session's visitor is known."""
+    return cookies.secret_of(st.context.cookies)
+
+
+def jobs() -> Jobs | Desk:
+    """The workers, as whoever asks may use them."""
+    may = deployment()
+    if not may.shared:
+        return queue()
+    kept, visitor = library(), own_library().name
+    room = f"{visitor} {kept.share.digest}" if isinstance(kept, SharedLibrary) else visitor
+    return Desk(
+        queue=queue(),
+        visitor=visitor,
+        room=room,
+        most=may.jobs,
+        most_of_all=may.queue,
+        most_bytes=may.bytes,
+        training_refused=kept.training_refused,
+    )
+
+
+# --- From its start to its end
+
+
+def begin() -> None:
+    """Before anything is served: how it is deployed, and how it logs. Where that makes no sense or is not safe, nothing is."""
     try:
-        library()
+        logs.begin(os.environ)
+        deployment().check_address(st.get_option("server.address"))
     except TrajectoryError as error:
-        st.error(str(error), icon=":material/error:")
-        st.stop()
+        sys.exit(str(error))
+    if logs.is_json():
+        streamlit.logger.setup_formatter = _hand_on
+
+
+def _hand_on(logger: logging.Logger) -> None:
+    """In the place of what gives each of Streamlit's loggers, also those still to come, a handler that writes plain lines."""
+    logger.propagate = logger.name not in logs.SILENT
+
+
+def middleware() -> list[Middleware]:
+    """What every answer passes on its way out."""
+    return [Middleware(cookies.Cookies, known=deployment().shared)]
 
 
 def _practise() -> None:
@@ -80,10 +188,10 @@ def _practise() -> None:
 
 
 async def _tidy() -> None:
-    """Gives up, now and then, what was deleted too long ago to be brought back."""
+    """Gives up, now and then, what was deleted too long ago to be brought back, and what belongs to visitors who stay away."""
     while True:
         try:
-            await anyio.to_thread.run_sync(lambda: library().purge())
+            await anyio.to_thread.run_sync(lambda: visitors().tidy() if deployment().shared else _machines_library().purge())
         except TrajectoryError as error:
             LOG.warning("%s", error)  # every page says it again
         await asyncio.sleep(UNDO_SECONDS)
@@ -93,32 +201,61 @@ async def _tidy() -> None:
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
-    work, tidying = jobs(), asyncio.create_task(_tidy())
+    work, tidying = queue(), asyncio.create_task(_tidy())
     threading.Thread(target=_practise, name="practise", daemon=True).start()
     yield {}
     tidying.cancel()
     await anyio.to_thread.run_sync(work.close)
 
 
-def playable(song_id: str) -> Path:
+def address_of(song_id: str) -> str:
+    """Where the browser gets a song's sound. Who asks is known by the cookie; a link's token goes along."""
+    kept = library()
+    return f"{BASE}/sound/{song_id}" + (f"?{SHARED}={shared_token()}" if isinstance(kept, SharedLibrary) else "")
+
+
+def playable(kept: Library, song_id: str) -> Path:
     """A file that browsers play: the song's own, or what was made of it."""
-    own = library().sound(song_id)
-    return own if own.suffix in PLAYED else library().kept_file(song_id, PLAYABLE) or own
+    own = kept.sound(song_id)
+    return own if own.suffix in PLAYED else kept.kept_file(song_id, PLAYABLE) or own
+
+
+def _library_of(request: Request) -> Library:
+    """As `library`, for a request outside of any page."""
+    if not deployment().shared:
+        return _machines_library()
+    if token := request.query_params.get(SHARED):
+        return visitors().shared(token)
+    secret = cookies.secret_of(request.cookies)
+    if secret is None:
+        raise VisitorError("nobody is known to ask for this; open the app's page first")
+    return visitors().library(secret)
 
 
 async def sound(request: Request) -> Response:
-    """A song's sound, with ranges, so that a browser can begin anywhere."""
+    """A song's sound, with ranges, so that a browser can begin anywhere; only for those whose library has the song."""
     try:
-        path = await anyio.to_thread.run_sync(playable, request.path_params["song"])
+        path = await anyio.to_thread.run_sync(lambda: playable(_library_of(request), request.path_params["song"]))
     except TrajectoryError as error:
         return PlainTextResponse(str(error), status_code=404)
-    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], headers={"Cache-Control": "private, max-age=3600"})
+    kept = "private, max-age=3600" if SHARED not in request.query_params else "private, no-store"  # a link can be taken back
+    headers = {"Cache-Control": kept, "Vary": "Cookie"}
+    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], headers=headers)
 
 
 async def health(_: Request) -> Response:
-    """Whether the app can take a song now."""
-    about = jobs().health()
+    """Whether the app can take a song now, and how much it has to do."""
+    about = queue().health() | {"version": __version__}
+    try:
+        about["free_bytes"] = shutil.disk_usage(_machines_folder()).free
+    except (OSError, TrajectoryError):
+        about |= {"free_bytes": 0, "ready": False}
     return JSONResponse(about, status_code=200 if about["ready"] else 503)
+
+
+def _machines_folder() -> Path:
+    """The data's, or before there is any, the nearest one above."""
+    return next(folder for folder in (home(), *home().parents) if folder.is_dir())
 
 
 ROUTES = [Route("/sound/{song}", sound), Route("/health", health)]

@@ -1,14 +1,12 @@
 """What the Library page is made of: entries that can be opened, renamed and deleted, and brought back."""
 
-import time
-
 import streamlit as st
 
+from trajectory.audio import clock
 from trajectory.catalogue import RunEntry, SongEntry
-from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
-from trajectory.ui import place
-from trajectory.ui.services import jobs, library
+from trajectory.ui import links, place
+from trajectory.ui.services import deployment, jobs, library, own_library
 
 SHOWN = 100  # entries at once; a search finds the others
 
@@ -27,14 +25,16 @@ def entry(song: SongEntry) -> None:
         words, opening, more = st.columns([6, 1, 1], vertical_alignment="center")
         words.markdown(f"**{place.plain(place.title(song))}**")
         length = clock(song.seconds) if song.seconds is not None else "of unknown length"
-        words.caption(f"{length} · {song.runs} run{'' if song.runs == 1 else 's'} · {megabytes(song.bytes)} · {_ago(song.added)}")
+        words.caption(f"{length} · {song.runs} run{'' if song.runs == 1 else 's'} · {megabytes(song.bytes)} · {place.ago(song.added)}")
         target = place.EXPLORE if song.runs else place.LISTEN
         opening.page_link(target, label="Open", icon=":material/play_circle:", query_params={"song": song.id})
         with more.popover("More", width="stretch"):
             title = st.text_input("Title", song.title, key=f"title-{song.id}", max_chars=200)
             st.button("Rename", key=f"rename-{song.id}", on_click=_rename, args=(song.id,), disabled=not title.strip())
-            for run in library().runs_of(song.id) if song.runs else ():
+            runs = library().runs_of(song.id) if song.runs else []
+            for run in runs:
                 _run(song, run)
+            links.of_song(song, runs)
             st.button(
                 "Delete the song and its runs", key=f"delete-{song.id}", icon=":material/delete:", on_click=_delete_song, args=(song,)
             )
@@ -59,8 +59,19 @@ def undo() -> None:
 
 
 def disk_use() -> None:
-    """How much room it all takes, and where it lies."""
-    st.caption(f"{megabytes(library().disk_use())} on disk, in {place.plain(str(library().root))}")
+    """How much room it all takes: of the quotas, or of this machine's disk, and where it lies."""
+    may = deployment()
+    if not may.shared:
+        st.caption(f"{megabytes(library().disk_use())} on disk, in {place.plain(str(library().root))}")
+        return
+    own, under_way = own_library(), len(jobs().active())
+    now = own.usage()
+    st.caption(
+        f"{megabytes(now.live_bytes)} of {megabytes(may.bytes)} · {now.seconds / 60:.1f} of {may.minutes:g} minutes of sound · "
+        f"{under_way} of {may.jobs} pieces of work at once · {len(own.exports())} of {may.exports} exports within 24 hours. "
+        f"Only you see your songs. They are kept until you have not been here for {may.idle_days:g} days, and known by a cookie of this "
+        "browser: without it nobody comes to them again."
+    )
 
 
 def megabytes(size: int) -> str:
@@ -103,8 +114,3 @@ def _tried(change: object) -> None:
         change()  # type: ignore[operator]
     except TrajectoryError as error:
         st.session_state["problem"] = str(error)
-
-
-def _ago(added: float) -> str:
-    hours = (time.time() - added) / 3600
-    return "just now" if hours < 0.1 else f"{hours:.0f} h ago" if hours < 36 else f"{hours / 24:.0f} days ago"

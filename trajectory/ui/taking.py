@@ -2,12 +2,11 @@
 
 import dataclasses
 import hashlib
-import tempfile
 from typing import Any
 
 import streamlit as st
 
-from trajectory import bundles, export, workers
+from trajectory import bundles, export, holding, workers
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import hues
 from trajectory.errors import TrajectoryError
@@ -51,7 +50,10 @@ def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) ->
     with preview:
         _preview(song, entry, against, heard, order)
         if st.button("Make it", type="primary", icon=":material/movie:"):
-            st.session_state["film"] = _ordered(song, entry, against, heard, order)
+            try:
+                st.session_state["film"] = _ordered(song, entry, against, heard, order)
+            except TrajectoryError as error:
+                place.say(error)
         job: Job | None = st.session_state.get("film")
         if job is not None:
             st.fragment(_follow, run_every=None if job.ended else LOOK_SECONDS)(job, job.ended)
@@ -144,15 +146,19 @@ def _ordered(song: SongEntry, entry: RunEntry, against: RunEntry | None, heard: 
     name = hashlib.sha256(repr((order, [each.id for each in entries])).encode()).hexdigest()[:12]
     kept = f"film-{name}{order.ending}"
 
-    def done(film: bytes) -> None:
-        library().keep(song.id, kept, film)
+    own = library()
 
-    runs = tuple(library().run(each.id) for each in entries)
-    labels = (entries[0].label, entries[1].label) if against else ("", "")
+    def done(film: bytes) -> None:
+        own.keep(song.id, kept, film)
+
     held = jobs().find(kept)
-    if held is not None and held.state == "done":
-        jobs().forget(kept)
-    sound = library().sound(song.id).read_bytes()
+    if held is not None and not held.ended:
+        return held
+    own.may_export()
+    jobs().forget(kept)
+    runs = tuple(own.run(each.id) for each in entries)
+    labels = (entries[0].label, entries[1].label) if against else ("", "")
+    sound = own.sound(song.id).read_bytes()
     arguments = (runs, labels, sound, song.name, heard, order)
     return jobs().submit(workers.film, *arguments, key=kept, kind="training", owner=place.owner(), done=done)
 
@@ -227,13 +233,19 @@ def data(song: SongEntry, run: Run, heard: Features | None) -> None:
             if made is not None:
                 name, content = made
                 st.download_button(
-                    f"Download {name} ({shelf.megabytes(len(content))})", content, file_name=name, mime=mime, key=f"take-{kind}"
+                    f"Download {place.plain(name)} ({shelf.megabytes(len(content))})",
+                    content,
+                    file_name=name,
+                    mime=mime,
+                    key=f"take-{kind}",
                 )
 
 
 def _file(song: SongEntry, run: Run, heard: Features | None, kind: str, *, with_sound: bool, hue: Hue) -> tuple[str, bytes]:
-    sound = playable(song.id) if with_sound and kind in ("html", "bundle") else None
-    with tempfile.TemporaryDirectory() as folder:
+    own = library()
+    own.may_export()
+    sound = playable(own, song.id) if with_sound and kind in ("html", "bundle") else None
+    with holding.apart() as folder:
         camera = place.numbers_of(place.view().camera)
         (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue, camera=camera)
         return path.name, path.read_bytes()

@@ -51,7 +51,7 @@ def _follow(job: Job) -> None:
 
 
 def _drawn(songs: tuple[SongEntry, SongEntry], entries: tuple[RunEntry, RunEntry]) -> None:
-    heard = st.radio("Sound", (0, 1), format_func=lambda which: songs[which].title, horizontal=True, key="pair-sound")
+    heard = st.radio("Sound", (0, 1), format_func=lambda which: place.plain(songs[which].title), horizontal=True, key="pair-sound")
     runs = [exploring.loaded(entry) for entry in entries]
     space = runs[0].trajectory
     colourings = [export.coloured(run, "time", None) for run in runs]

@@ -13,13 +13,13 @@ from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.divergence import Divergence
 from trajectory.errors import TrajectoryError
 from trajectory.features import FeatureError, Features
-from trajectory.jobs import Job, JobError
+from trajectory.jobs import ANSWER_SECONDS, Job, JobError
 from trajectory.library import run_id
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
 from trajectory.settings import Likeness, SectionSettings, Settings, preset
 from trajectory.similarity import Plane
-from trajectory.ui.services import BASE, PLAYABLE, PLAYED, jobs, library
+from trajectory.ui.services import PLAYABLE, PLAYED, address_of, jobs, library
 
 TRAINED_BYTES = 200_000_000  # of sound that an encoder is trained on
 ENCODER = "train an encoder"  # one at a time
@@ -35,12 +35,12 @@ def is_new(song: SongEntry, settings: Settings) -> bool:
 
 def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | Job:
     """The kept run of these settings, or the job that makes it."""
-    key = run_id(song.id, settings)
+    key, own = run_id(song.id, settings), library()
     return _made_or_begun(
         key,
-        lambda: library().find_run(song.id, settings),
+        lambda: own.find_run(song.id, settings),
         lambda: jobs().submit(
-            workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
+            workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
         ),
     )
 
@@ -63,22 +63,41 @@ def preview(song: SongEntry, settings: Settings) -> Trajectory:
     return jobs().answer(workers.preview, _bytes(song), song.name, settings, key=key)
 
 
-def heard(song: SongEntry, section: SectionSettings) -> Features:
-    """What one hears in a section of a song; worked out once."""
-    name = f"heard-{section.start:g}-{'end' if section.stop is None else f'{section.stop:g}'}.npz".replace(".", "_").replace("_npz", ".npz")
-    kept = library().kept(song.id, name)
-    if kept is not None:
+def begin_heard(song: SongEntry, section: SectionSettings) -> Features | Job:
+    """What one hears in a section of a song, or the job that works it out, once."""
+    part = f"{section.start:g}-{'end' if section.stop is None else f'{section.stop:g}'}".replace(".", "_")
+    name, key, own = f"heard-{part}.npz", f"heard {song.id} {part}", library()
+
+    def find() -> Features | None:
+        kept = own.kept(song.id, name)
         with suppress(FeatureError):  # what cannot be read back is heard again
-            return Features.from_bytes(kept)
-    found: Features = jobs().answer(workers.listen, _bytes(song), song.name, section, key=f"{name} {song.id}")
-    library().keep(song.id, name, found.to_bytes())
-    return found
+            return Features.from_bytes(kept) if kept is not None else None
+        return None
+
+    def keep(found: Features) -> None:
+        own.keep(song.id, name, found.to_bytes())
+
+    return _made_or_begun(
+        key, find, lambda: jobs().submit(workers.listen, _bytes(song), song.name, section, key=key, kind="quick", done=keep)
+    )
+
+
+def heard(song: SongEntry, section: SectionSettings, *, seconds: float = ANSWER_SECONDS) -> Features | None:
+    """The same, waited for so long; None where that was not enough."""
+    found = begin_heard(song, section)
+    if isinstance(found, Job):
+        if not found.wait(seconds):
+            return None
+        if found.state != "done":
+            raise JobError(found.error or "this was cancelled; start it again")
+        found = begin_heard(song, section)
+    return None if isinstance(found, Job) else found
 
 
 def known_address(song: SongEntry) -> str | None:
     """Where the browser gets the song's sound, if nothing has to be made for it first."""
     is_played = song.suffix in PLAYED or library().kept_file(song.id, PLAYABLE) is not None
-    return f"{BASE}/sound/{song.id}" if is_played else None
+    return address_of(song.id) if is_played else None
 
 
 def sound_address(song: SongEntry) -> str | None:
@@ -86,9 +105,9 @@ def sound_address(song: SongEntry) -> str | None:
     try:
         _make_playable(song)
     except TrajectoryError as error:
-        LOG.warning("%s", error)
+        LOG.warning("a song could not be made into one that browsers play (%s)", type(error).__name__)  # its sentence names the song
         return None  # the player says that it moves in silence
-    return f"{BASE}/sound/{song.id}"
+    return address_of(song.id)
 
 
 def _make_playable(song: SongEntry) -> None:
@@ -161,18 +180,18 @@ def begin_encoder(*, owner: str, done: Callable[[tuple[tuple[str, bytes], ...]],
 
 def begin_pair(one: SongEntry, other: SongEntry, *, owner: str) -> tuple[RunEntry, RunEntry] | Job:
     """Both songs' kept runs in one space, or the job that makes them; the same whichever is named first."""
-    first, second = sorted((one, other), key=lambda song: song.id)
+    own, (first, second) = library(), sorted((one, other), key=lambda song: song.id)
     settings = preset("conditioned", partner=second.id), preset("conditioned", partner=first.id)
 
     def find() -> tuple[RunEntry, RunEntry] | None:
-        runs = [library().find_run(song.id, each) for song, each in zip((first, second), settings, strict=True)]
+        runs = [own.find_run(song.id, each) for song, each in zip((first, second), settings, strict=True)]
         if runs[0] is None or runs[1] is None:
             return None
         return (runs[0], runs[1]) if first is one else (runs[1], runs[0])
 
     def keep(runs: tuple[Run, Run]) -> None:
-        library().add_run(first.id, runs[0])
-        library().add_run(second.id, runs[1])
+        own.add_run(first.id, runs[0])
+        own.add_run(second.id, runs[1])
 
     key = f"pair {first.id} {second.id}"
     sounds = (first, second)
@@ -192,12 +211,12 @@ def path_by(song: SongEntry, encoder: str) -> RunEntry | None:
 
 def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> RunEntry | Job:
     """A song's path as an encoder hears it, kept like a run."""
-    key = f"path {song.id} {weights.encoder} {hash(weights)}"
+    key, own = f"path {song.id} {weights.encoder} {hash(weights)}", library()
     return _made_or_begun(
         key,
         lambda: path_by(song, weights.encoder),
         lambda: jobs().submit(
-            workers.heard_path, _bytes(song), song.name, weights, key=key, owner=owner, done=lambda run: library().add_run(song.id, run)
+            workers.heard_path, _bytes(song), song.name, weights, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
         ),
     )
 
@@ -211,7 +230,7 @@ def begin_map(vectors: Floats, how: Plane, dims: Literal[2, 3], *, owner: str) -
 def begin_clusters(vectors: Floats, likeness: Likeness, *, owner: str) -> Job:
     """Gives the Clusters of vectors."""
     key = f"clusters {_digest(vectors.tobytes())} {likeness}"
-    return jobs().find(key) or jobs().submit(workers.clusters, vectors, likeness, key=key, kind="quick", owner=owner)
+    return jobs().find(key) or jobs().submit(workers.clusters, vectors, likeness, key=key, owner=owner)
 
 
 def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, owner: str) -> Job:
@@ -219,7 +238,7 @@ def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, own
     held = jobs().find(key)
     if held is not None and held.state != "cancelled":
         return held  # also one that failed: it says why until it is asked for again
-    return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, kind="quick", owner=owner)
+    return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, owner=owner)
 
 
 def _bytes(song: SongEntry) -> bytes:

@@ -1,0 +1,65 @@
+"""One visitor's way to the workers: nobody's jobs meet another's, and nobody has more of them at once than they may."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trajectory.jobs import ANSWER_SECONDS, Job, Jobs, Kind
+
+LARGER = 4  # times what one visitor's jobs may hold in memory: those of all together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What `Jobs` is to a whole machine. Two visitors may ask for the same under the same key: each gets a job of their own."""
+
+    queue: Jobs
+    visitor: str
+    room: str  # where the visitor's jobs are found: in what a link shows, not among those of their own songs
+    most: int  # jobs of this visitor at once
+    most_of_all: int  # of all visitors together
+    most_bytes: int  # of sound that this visitor's jobs hold in memory
+    training_refused: Callable[[], str | None]  # why nothing can be trained or made now, if so
+
+    def submit(
+        self,
+        task: Callable[..., Any],
+        *arguments: Any,
+        key: str,
+        kind: Kind = "training",
+        owner: str = "",  # noqa: ARG002 - in any number of tabs a visitor has one turn
+        done: Callable[[Any], object] | None = None,
+    ) -> Job:
+        """As `Jobs.submit`; beyond what this visitor may have, a job that failed and says why."""
+
+        def refused() -> str | None:
+            under_way = self.queue.active()
+            if kind == "training" and done is not None and (why := self.training_refused()):  # what is made would be kept
+                return why
+            own = [job.size for job in under_way if job.owner == self.visitor]
+            if len(own) >= self.most or sum(own) > self.most_bytes:
+                return f"{self.most} pieces of work at once are the most, or fewer on long songs; wait until one is done, or cancel one"
+            if sum(job.size for job in under_way) > LARGER * self.most_bytes:
+                return "so much work of all visitors is under way that no more fits into memory; try again in a while"
+            if len(under_way) >= self.most_of_all:
+                return f"{len(under_way)} pieces of work of all visitors are under way, which is all that fit; try again in a while"
+            return None
+
+        return self.queue.submit(task, *arguments, key=key, kind=kind, owner=self.visitor, done=done, room=self.room, refused=refused)
+
+    def answer(self, task: Callable[..., Any], *arguments: Any, key: str, seconds: float = ANSWER_SECONDS) -> Any:
+        result = self.submit(task, *arguments, key=key, kind="quick").outcome(seconds)
+        self.forget(key)
+        return result
+
+    def find(self, key: str) -> Job | None:
+        return self.queue.find(key, room=self.room)
+
+    def forget(self, key: str) -> None:
+        self.queue.forget(key, room=self.room)
+
+    def active(self) -> list[Job]:
+        return [job for job in self.queue.active() if job.owner == self.visitor]
+
+    def health(self) -> dict[str, Any]:
+        return self.queue.health()

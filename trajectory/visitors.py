@@ -1,0 +1,184 @@
+"""A library for each visitor, below one folder: within quotas, given up when its visitor has stayed away, and never while it is in use."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from trajectory.audio import clock
+from trajectory.catalogue import usage
+from trajectory.clocks import steady
+from trajectory.deployment import Deployment
+from trajectory.errors import TrajectoryError
+from trajectory.library import UNDO_SECONDS, Library
+from trajectory.sharing import ENDED, SharedLibrary, Shares, SharingError
+
+LOG = logging.getLogger(__name__)
+NAME = re.compile(r"[0-9a-f]{32}")
+DAY_SECONDS = 86_400.0
+EMPTY_SECONDS = 3_600.0  # after which a library without songs, as everybody gets who only looks in, is given up
+NOTED_SECONDS = 60.0  # between two notes of when a visitor was here
+SEEN, EXPORTS = "seen", "exports.json"  # files of a visitor's folder
+
+
+class QuotaError(TrajectoryError):
+    """More than a visitor may have."""
+
+
+class VisitorLibrary(Library):
+    """One visitor's songs and runs. Whoever needs it holds it: that keeps it from being given up."""
+
+    def __init__(self, root: Path, *, deployment: Deployment, shares: Shares, now: Callable[[], float]) -> None:
+        super().__init__(root)
+        self.name, self._deployment, self._shares, self._now = root.name, deployment, shares, now
+        self._exporting = threading.Lock()
+
+    def training_refused(self) -> str | None:
+        most = self._deployment.bytes
+        if self.usage().live_bytes < most:
+            return None
+        return f"your songs, runs and films take all of the {_megabytes(most)} that you have; delete some first"
+
+    def may_export(self) -> None:
+        """Counts the export, or refuses it."""
+        with self._exporting:
+            made, most = self.exports(), self._deployment.exports
+            if len(made) >= most:
+                wait = clock(max(60.0, min(made) + DAY_SECONDS - self._now()))
+                raise QuotaError(f"{most} exports within 24 hours are the most; the next one is possible in {wait}")
+            fresh = self.root / f"{EXPORTS}.new"
+            with self._catalogue.told():
+                fresh.write_text(json.dumps([*made, self._now()]), encoding="utf-8")
+                fresh.replace(self.root / EXPORTS)
+
+    def exports(self) -> list[float]:
+        """When they were made, within the last 24 hours."""
+        now = self._now()
+        with suppress(OSError, ValueError, TypeError):
+            kept = json.loads((self.root / EXPORTS).read_text(encoding="utf-8"))
+            return [float(made) for made in kept if 0 <= now - made < DAY_SECONDS]
+        return []
+
+    def delete_song(self, song_id: str) -> None:
+        """Ends the song's links too, for good."""
+        super().delete_song(song_id)
+        self._shares.end(self.name, song=song_id)
+
+    def delete_run(self, run_id: str) -> None:
+        """Ends the run's links too, for good."""
+        super().delete_run(run_id)
+        self._shares.end(self.name, run=run_id)
+
+    def _admit(self, connection: sqlite3.Connection, *, size: int, seconds: float | None = 0.0) -> None:
+        may, now = self._deployment, usage(connection)
+        lasts = size / 8_000 if seconds is None else seconds  # as `usage` counts it
+        if now.live_bytes + size > may.bytes:
+            room = f"{_megabytes(now.live_bytes)} of the {_megabytes(may.bytes)} that you have"
+            raise QuotaError(f"your songs, runs and films take {room}, and this needs {_megabytes(size)} more; delete some first")
+        if lasts and now.seconds + lasts > 60 * may.minutes:
+            room = f"{now.seconds / 60:.1f} of the {may.minutes:g} minutes of sound that you may keep"
+            raise QuotaError(f"your songs last {room}, and this one lasts {lasts / 60:.1f}; delete some first")
+        if now.bytes + size > 2 * may.bytes:
+            raise QuotaError(f"what you deleted takes its room for {UNDO_SECONDS / 60:g} minutes, and this needs it; try again then")
+        if shutil.disk_usage(self.root).free < may.free_bytes:
+            raise QuotaError("the server has little room left on its disk, so it takes nothing new at the moment; try again later")
+
+
+class Visitors:
+    """Everybody's libraries. A visitor is known by a secret, and called by its digest."""
+
+    def __init__(self, home: Path, deployment: Deployment, *, now: Callable[[], float] = steady) -> None:
+        self.shares = Shares(home)
+        self._folder, self._deployment, self._now = home / "visitors", deployment, now
+        self._lock = threading.Lock()
+        self._held: weakref.WeakValueDictionary[str, VisitorLibrary] = weakref.WeakValueDictionary()
+        self._recent: dict[str, tuple[VisitorLibrary, float]] = {}  # and when they were asked for: something may have been deleted there
+        self._noted: dict[str, float] = {}
+        self._is_new = True  # what was deleted before this began is looked for once
+
+    def library(self, secret: str) -> VisitorLibrary:
+        """The visitor's own, made where there is none yet."""
+        name = hashlib.sha256(f"trajectory visitor {secret}".encode()).hexdigest()[:32]
+        now = self._now()
+        with self._lock:
+            found = self._opened(name)
+            if not 0 <= now - self._noted.get(name, -NOTED_SECONDS) < NOTED_SECONDS:
+                self._note(name, now)
+            return found
+
+    def shared(self, token: str) -> SharedLibrary:
+        """What a link shows of somebody's library."""
+        share = self.shares.find(token)
+        with self._lock:
+            if not (self._folder / share.owner).is_dir():
+                raise SharingError(ENDED)
+            return SharedLibrary(self._opened(share.owner), share)
+
+    def tidy(self) -> None:
+        """Gives up what was deleted too long ago to be brought back, and what belongs to those who have stayed away."""
+        names = [folder.name for folder in self._folder.glob("*") if NAME.fullmatch(folder.name)]
+        for name in names:
+            try:
+                self._expire(name)
+                if self._is_new or name in self._recent:
+                    self._purge(name)
+            except (TrajectoryError, OSError) as error:
+                LOG.warning("a visitor's folder could not be tidied: %s", error)
+        self._is_new = False
+        for gone in self._folder.glob("gone-*"):  # also those of a tidying that was ended in the middle
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def _opened(self, name: str) -> VisitorLibrary:
+        found = self._held.get(name)
+        if found is None:
+            found = self._held[name] = self._at(name)
+            if not (found.root / SEEN).exists():
+                self._note(name, self._now())
+        self._recent[name] = found, self._now()
+        return found
+
+    def _at(self, name: str) -> VisitorLibrary:
+        return VisitorLibrary(self._folder / name, deployment=self._deployment, shares=self.shares, now=self._now)
+
+    def _note(self, name: str, now: float) -> None:
+        seen = self._folder / name / SEEN
+        with suppress(OSError):  # a full disk keeps nobody from their songs
+            seen.touch()
+            os.utime(seen, (now, now))
+            self._noted[name] = now
+
+    def _purge(self, name: str) -> None:
+        with self._lock:
+            if not (self._folder / name).is_dir():
+                return
+            library = self._held.get(name) or self._at(name)
+        library.purge()
+
+    def _expire(self, name: str) -> None:
+        folder, now = self._folder / name, self._now()
+        with self._lock:
+            if name in self._recent and not 0 <= now - self._recent[name][1] < 2 * UNDO_SECONDS:
+                self._recent.pop(name)[0].purge()
+            try:
+                idle = now - (folder / SEEN).stat().st_mtime
+                is_empty = not any((folder / "songs").iterdir())
+            except OSError:  # not whole yet, or gone
+                return
+            if name in self._held or idle < (EMPTY_SECONDS if is_empty else self._deployment.idle_days * DAY_SECONDS):
+                return
+            self._noted.pop(name, None)
+            self.shares.end(name)
+            folder.rename(self._folder / f"gone-{uuid.uuid4().hex}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
