@@ -268,7 +268,7 @@ def test_forecasts_are_made_judged_and_put_into_words() -> None:
 
 def test_a_film_is_previewed_made_kept_and_given_up() -> None:
     song = kept_song("conditioned")
-    app = visit("export", song=song)
+    app = until(visit("export", song=song), "Make it")
     assert not app.exception
     assert not app.error
     for key, value in (("film-ending", ".gif"), ("film-size", "square"), ("film-quality", "draft")):
@@ -286,7 +286,7 @@ def test_a_film_is_previewed_made_kept_and_given_up() -> None:
 
 
 def test_an_odd_film_is_refused_in_the_page() -> None:
-    app = visit("export", song=kept_song("conditioned"))
+    app = until(visit("export", song=kept_song("conditioned")), "Make it")
     app.selectbox(key="film-background").set_value("transparent").run()
     press(app, "Make it")
     until(app, "an .mp4 cannot be transparent")

@@ -17,6 +17,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 LARGEST = 1 << 30  # bytes of a message
 PATIENCE = 120.0  # seconds
+FORGOTTEN_SECONDS = 5.0  # of silence, after which a page that was asked for is asked for again
 WORDS = ("body", "label", "text")  # where an element says something
 
 
@@ -26,12 +27,14 @@ class Visitor:
     def __init__(self, address: str) -> None:
         self.address = address
         self.requests = 0  # websocket messages and HTTP requests that it sent
+        self.asked_again = 0  # times that a page did not come
         self._http = AsyncHTTPClient(force_instance=True)
         self._shown: dict[tuple[int, ...], tuple[Element, str, str]] = {}  # by place: the element, its fragment, and the run that wrote it
         self._chosen: dict[str, WidgetState] = {}
         self._again: dict[str, asyncio.Task[None]] = {}  # fragments that look again by themselves
         self._addresses: asyncio.Queue[Any] = asyncio.Queue()  # for files on their way to the server
         self._ended = 0  # runs of a whole page
+        self._heard = 0.0  # when the server said something last
         self._name: str | None = None  # of the page that is being written
         self._moved_to: str | None = None  # of the one that was written last
         self._session = self._run = self._page = self.query = self._cookie = ""
@@ -60,7 +63,18 @@ class Visitor:
         self.query = urlencode(query) if query else self.query
         self._stop_looking()
         self._shown, self._chosen = {}, {}
-        return await self._whole(page_name=page)
+        began, before = time.perf_counter(), self._ended
+        await self._rerun(page_name=page)
+        while time.perf_counter() < began + PATIENCE:
+            try:
+                await self.until(lambda: self._ended > before and self._moved_to == page, FORGOTTEN_SECONDS)
+            except TimeoutError:
+                if time.perf_counter() > self._heard + FORGOTTEN_SECONDS:  # where a page that refreshes itself is left, Streamlit may
+                    self.asked_again += 1  # take its refreshing for the newer wish: whoever is left standing clicks again
+                    await self._rerun(page_name=page)
+            else:
+                return time.perf_counter() - began
+        raise AssertionError(f"the page {page!r} never came; this one says {self.words()}")
 
     async def click(self, label: str) -> float:
         """Presses the first button that is called so."""
@@ -106,7 +120,7 @@ class Visitor:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError as error:
-            raise AssertionError(f"it did not come about within {seconds:g} s; the page says {self.words()}") from error
+            raise TimeoutError(f"it did not come about within {seconds:g} s; the page says {self.words()}") from error
         return time.perf_counter() - began
 
     def words(self) -> list[str]:
@@ -123,11 +137,6 @@ class Visitor:
     def has(self, kind: str, label: str) -> bool:
         """Whether the page has such a widget."""
         return any(element.WhichOneof("type") == kind and getattr(element, kind).label.startswith(label) for element in self._elements())
-
-    def options(self, label: str) -> list[str]:
-        """What a select box offers."""
-        boxes = [element.selectbox for element in self._elements() if element.WhichOneof("type") == "selectbox"]
-        return [str(option) for box in boxes if box.label.startswith(label) for option in box.options]
 
     def kinds(self) -> list[str]:
         """What kinds of element the page has."""
@@ -146,11 +155,11 @@ class Visitor:
                 return str(getattr(element, kind).id)
         raise AssertionError(f"there is no {kind} {label!r}; the page says {self.words()}")
 
-    async def _whole(self, *, page_name: str | None = None, trigger: WidgetState | None = None) -> float:
+    async def _whole(self, *, trigger: WidgetState | None = None) -> float:
         """Asks for the whole page and waits for its end."""
         began, before = time.perf_counter(), self._ended
-        await self._rerun(page_name=page_name, trigger=trigger)
-        await self.until(lambda: self._ended > before and page_name in (None, self._moved_to))
+        await self._rerun(trigger=trigger)
+        await self.until(lambda: self._ended > before)
         return time.perf_counter() - began
 
     async def _rerun(self, *, page_name: str | None = None, trigger: WidgetState | None = None, fragment: str = "") -> None:
@@ -177,6 +186,7 @@ class Visitor:
         try:
             while (answer := await self._socket.read_message()) is not None:
                 if isinstance(answer, bytes):
+                    self._heard = time.perf_counter()
                     self._take(ForwardMsg.FromString(answer))
                     self._moved.set()
         finally:

@@ -15,7 +15,7 @@ LOOKED_AT = ("Explore", "Compare", "Forecast", "About")  # the pages that change
 def check(page: str) -> None:
     """Ends the page with one sentence where whoever asks has no library, or looks at somebody else's and this page would change it."""
     try:
-        kept = services.library()
+        kept = services.asked_library()
     except TrajectoryError as error:
         st.error(place.plain(str(error)), icon=":material/error:")
         if isinstance(error, SharingError):

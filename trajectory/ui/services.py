@@ -29,7 +29,7 @@ from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Jobs, Kind
 from trajectory.library import UNDO_SECONDS, Library, home
-from trajectory.sharing import SharedLibrary
+from trajectory.sharing import SharedLibrary, SharingError
 from trajectory.ui import cookies
 from trajectory.visitors import VisitorLibrary, Visitors
 
@@ -108,7 +108,16 @@ def forget_libraries() -> None:
 
 
 def library() -> Library:
-    """The songs and runs of whoever asks: this machine's, the visitor's own, or what a link shows of somebody else's."""
+    """The songs and runs of whoever asks; where a link was taken back meanwhile, the page begins anew, and says so."""
+    try:
+        return asked_library()
+    except SharingError:
+        st.rerun()  # which does nothing in a callback
+        raise
+
+
+def asked_library() -> Library:
+    """This machine's library, the visitor's own, or what a link shows of somebody else's."""
     if not deployment().shared:
         return _machines_library()
     own = own_library()
