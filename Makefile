@@ -21,6 +21,7 @@ nightly: .venv/test-ready
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz.guided
 	TRAJECTORY_KILLS=1000 $(BIN)/pytest tests/faults
+	$(BIN)/python -m tests.benchmarks load soak
 	-$(MAKE) audit # its word counts only where there is an internet to ask
 
 bench: .venv/test-ready

@@ -19,7 +19,7 @@ import pytest
 
 from trajectory import launcher, workers
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job, Jobs, fair_order
+from trajectory.jobs import Jobs
 from trajectory.records import Trajectory
 from trajectory.settings import TWO_SECONDS, SectionSettings, TrainingSettings, preset
 from trajectory.workers import Report
@@ -205,16 +205,6 @@ def test_the_queue_gives_places_in_turn_and_quick_work_passes_it(jobs: Jobs) -> 
         job.cancel()
     assert all(job.wait(PATIENCE) for job in (ben, *ann))
     assert [job.result for job in (*ann, ben)] == [None, 1, 2, 0]
-
-
-def test_one_owners_many_songs_do_not_starve_the_others() -> None:
-    def waiting(key: str, sent: str | None = None) -> Job:
-        job = Job(None, key=key, kind="training", owner=key[0], call=(), done=None)  # type: ignore[arg-type]
-        job._sent = sent
-        return job
-
-    arrived = [waiting("a1", sent="x"), *(waiting(key) for key in ("a2", "a3", "b1", "a4", "b2", "c1"))]
-    assert [job.key for job in fair_order(arrived)] == ["b1", "c1", "a2", "b2", "a3", "a4"]
 
 
 def test_refusals_come_as_their_sentence_and_bugs_go_to_the_log(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:

@@ -53,6 +53,7 @@ ORDER = [
         "pipeline",
         "workers",
         "launcher",
+        "turns",
         "jobs",
         "desk",
         "sharing",

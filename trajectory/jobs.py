@@ -24,6 +24,7 @@ from trajectory import clocks, logs, workers
 from trajectory.errors import TrajectoryError
 from trajectory.launcher import launched
 from trajectory.records import Floats
+from trajectory.turns import Turns
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -86,6 +87,7 @@ class Job:
         self.snapshot: tuple[Floats, NDArray[np.float64]] | None = None  # the path as it forms: points and their times
         self.error: str | None = None
         self.result: Any = None
+        self.turn = 0  # the round in which a training begins
         self._jobs, self._call, self._done = jobs, call, done
         self._sent: str | None = None  # the name under which Dask has it
         self._began: float | None = None  # by the clock that never jumps
@@ -140,13 +142,8 @@ class Job:
 
 
 def fair_order(trainings: Iterable[Job]) -> list[Job]:
-    """Those not with Dask yet, by how many of their owner's came before: everyone's first, then everyone's second."""
-    ahead: dict[str, int] = {}
-    ranked: list[tuple[int, Job]] = []
-    for job in trainings:
-        rank = ahead[job.owner] = ahead.get(job.owner, -1) + 1
-        ranked.append((rank, job))
-    return [job for _, job in sorted(ranked, key=lambda pair: pair[0]) if job._sent is None]
+    """Those not with Dask yet, round by round."""
+    return sorted((job for job in trainings if job._sent is None), key=lambda job: job.turn)
 
 
 class Jobs:
@@ -157,6 +154,7 @@ class Jobs:
     def __init__(self, *, address: str | None, workers: int | None, memory_bytes: int | None, longest: Mapping[Kind, float]) -> None:
         self._link = _Link(self, address=address, workers=workers, memory_bytes=memory_bytes)
         self.lock = threading.RLock()
+        self.turns = Turns()
         self._jobs: dict[tuple[str, str], Job] = {}  # by room and key, in the order in which they came
         self._closed = False
         self._longest = longest
@@ -204,6 +202,8 @@ class Jobs:
                 return job
             self._jobs.pop((room, key), None)  # a new one stands last
             self._jobs[room, key] = job
+            if kind == "training":
+                job.turn = self.turns.take(owner)
             for old in [where for where, other in self._jobs.items() if other.ended][:-FINISHED_KEPT]:
                 del self._jobs[old]
             self._queue_moved()
@@ -273,6 +273,8 @@ class Jobs:
                 LOG.info("a %s ends: %s after %.1f s", job.kind, state, seconds, extra=about)
                 self._link.let_go(job)
                 job._end(state, error=error, result=result)
+                if job.kind == "training" and job._sent is None:
+                    self.turns.give_back(job.owner, [other.turn for other in self.active("training") if other.owner == job.owner])
                 self._queue_moved()
 
     def end_overdue(self) -> None:
@@ -437,6 +439,7 @@ class _Link:
 
     def _send(self, client: Client, job: Job) -> None:
         name = job._sent = f"{job.kind}-{uuid.uuid4().hex}"
+        self.jobs.turns.begin(job.turn)
         task = asyncio.create_task(self._follow(client, job, name))
         self._following[name] = job, task
         task.add_done_callback(lambda _: self._following.pop(name))

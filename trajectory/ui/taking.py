@@ -48,7 +48,7 @@ def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) ->
     with wanted:
         order, against = _order(song, entry, run, heard)
     with preview:
-        _preview(song, entry, against, heard, order)
+        frame = st.container()
         if st.button("Make it", type="primary", icon=":material/movie:"):
             try:
                 st.session_state["film"] = _ordered(song, entry, against, heard, order)
@@ -58,6 +58,8 @@ def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) ->
         if job is not None:
             st.fragment(_follow, run_every=None if job.ended else LOOK_SECONDS)(job, job.ended)
     _kept(song)
+    with frame:
+        _preview(song, entry, against, heard, order)  # last, since a worker draws it
 
 
 def _order(song: SongEntry, entry: RunEntry, run: Run, heard: Features) -> tuple[workers.FilmOrder, RunEntry | None]:
