@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from distributed.batched import BatchedSend
 
 from trajectory import launcher, workers
 from trajectory.errors import TrajectoryError
@@ -205,6 +207,13 @@ def test_the_queue_gives_places_in_turn_and_quick_work_passes_it(jobs: Jobs) -> 
         job.cancel()
     assert all(job.wait(PATIENCE) for job in (ben, *ann))
     assert [job.result for job in (*ann, ben)] == [None, 1, 2, 0]
+
+
+def test_what_was_sent_to_the_workers_is_not_remembered(jobs: Jobs) -> None:
+    assert jobs.answer(at_once, b"a song" * 1_000, key="song") == b"a song" * 1_000
+    streams = [each for each in gc.get_objects() if type(each) is BatchedSend]
+    assert streams
+    assert not any(stream.recent_message_log for stream in streams)
 
 
 def test_refusals_come_as_their_sentence_and_bugs_go_to_the_log(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:

@@ -45,6 +45,7 @@ PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the workers are tried
 
 CLIENT = {  # a song travels inside its task, so that a worker that takes over has it too
     "distributed.admin.large-graph-warning-threshold": "1 TiB",
+    "distributed.admin.low-level-log-length": 0,  # else the last thousand messages stay in memory, and the songs in them
     "distributed.diagnostics.computations.nframes": 0,
 }
 
