@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from distributed.batched import BatchedSend
+from distributed import Client
 
 from trajectory import launcher, workers
 from trajectory.errors import TrajectoryError
@@ -210,10 +210,10 @@ def test_the_queue_gives_places_in_turn_and_quick_work_passes_it(jobs: Jobs) -> 
 
 
 def test_what_was_sent_to_the_workers_is_not_remembered(jobs: Jobs) -> None:
-    assert jobs.answer(at_once, b"a song" * 1_000, key="song") == b"a song" * 1_000
-    streams = [each for each in gc.get_objects() if type(each) is BatchedSend]
-    assert streams
-    assert not any(stream.recent_message_log for stream in streams)
+    assert jobs.answer(at_once, b"a song" * 1_000, key="not remembered") == b"a song" * 1_000
+    clients = [each for each in gc.get_objects() if type(each) is Client and "trajectory" in each.id and each.status == "running"]
+    assert clients
+    assert not any(client.scheduler_comm.recent_message_log for client in clients)
 
 
 def test_refusals_come_as_their_sentence_and_bugs_go_to_the_log(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:

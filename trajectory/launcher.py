@@ -38,7 +38,7 @@ LOCAL = {  # what Dask does for clusters of hundreds costs time and memory here
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.admin.low-level-log-length": 100,
+    "distributed.admin.low-level-log-length": 0,  # it would hold songs
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # Dask's own makes a training take 1.8 times as long
 }
 
