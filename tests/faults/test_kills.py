@@ -16,11 +16,12 @@ from tests.browser.serving import health, served
 from tests.faults.killing import Victim, alive, gone, shoot, until
 from tests.faults.promises import Promises, older_files
 from tests.faults.victims import sound
-from tests.faults.visiting import visit
+from tests.faults.visiting import STEPS, visit
 
 KILLS = int(os.environ.get("TRAJECTORY_KILLS", "12"))
 SHARES = {"house": 0.5, "workers": 0.34, "pages": 0.16}
 ROUNDS = 10  # in one library: it stays small
+LINGER_SECONDS = 0.5  # a kill comes so long after a step has begun, at the mean
 ENDED = (ConnectionError, HTTPError, WebSocketError, OSError)  # what a visitor hears of an app that was killed
 
 
@@ -51,6 +52,8 @@ def test_a_library_holds_what_it_said_whenever_its_process_is_killed(tmp_path: P
     for number, root, promises in homes(tmp_path, kills("house")):
         victim = Victim(root, promises)
         victim.start_a_house(number)
+        if number % 2:
+            victim.hear_until("song")
         time.sleep(np.random.default_rng(number).uniform(0, 0.4))
         victim.kill()
         promises.hold(root)
@@ -105,21 +108,29 @@ def test_visitors_find_what_they_saw_whoever_was_killed_while_they_were_there(tm
 
 
 async def _visited(address: str, app: psutil.Process, whom: str, promises: Promises, seed: int) -> bool:
-    """Whether a visit came to its end, though somebody was killed in the middle of it."""
-    choose = np.random.default_rng(seed)
+    """Whether a visit came to its end, though somebody was killed in the middle of it: each seed has its step."""
+    choose, fatal, begun = np.random.default_rng(seed), STEPS[seed % len(STEPS)], asyncio.Event()
     doomed: list[psutil.Process] = []
 
+    def reaches(step: str) -> None:
+        if step == fatal:
+            begun.set()
+
     async def kill() -> None:
-        await asyncio.sleep(choose.uniform(0, 8))
+        await begun.wait()
+        await asyncio.sleep(choose.exponential(LINGER_SECONDS))
         doomed.extend(shoot(app, whom, choose))
 
     killing = asyncio.create_task(kill())
     try:
-        await visit(address, sound(seed), promises, delete=choose.random() < 0.5)
+        await visit(address, sound(seed), promises, reaches, delete=choose.random() < 0.5)
     except ENDED:
         if whom not in ("app", "all") or not gone([app]):
             raise  # nobody had ended what it asked
     finally:
-        await killing
+        if begun.is_set():
+            await killing
+        else:
+            killing.cancel()  # the visit failed by itself
         assert gone(doomed), f"{whom}: something lives on"
     return alive(app)
