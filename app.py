@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from trajectory.ui import links, services
+from trajectory.ui import links, player, services
 
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
@@ -24,6 +24,7 @@ if __name__ == "__main__":
     )
     links.check(chosen.title)
     chosen.run()
+    player.prepare()
 else:
     services.begin()
     from trajectory.ui import alike, around, comparing, foretelling, intake, listening, numbers, taking  # noqa: F401 - now, not while a visitor waits

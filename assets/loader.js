@@ -1,5 +1,5 @@
 // Streamlit sends this file with every update, so it holds nothing but the way to its component in static/.
-let loading = null;
+const loads = (window.__trajectoryCode ??= new Map()); // by address and version; every loader of the page looks here
 
 async function load({ base, files, version }) {
   const at = (name) => new URL(base + name, location.origin).href;
@@ -8,12 +8,14 @@ async function load({ base, files, version }) {
 }
 
 export default async function (component) {
-  const { code } = component.data.meta;
-  loading ??= load(code);
+  const { code, ahead } = component.data.meta;
+  const key = `${code.base} ${code.version}`;
+  if (!loads.has(key)) loads.set(key, load(code));
   try {
-    return (await loading).mount(component);
+    const part = await loads.get(key);
+    return ahead ? part.prepare(ahead) : part.mount(component);
   } catch (error) {
-    loading = null;
+    loads.delete(key);
     const place = component.parentElement.querySelector("[data-part]");
     place.textContent = `${place.dataset.part} could not be loaded from ${code.base}: is static serving on? Reload the page to try again.`;
     throw error;

@@ -1,10 +1,12 @@
 // The way in from Streamlit. An element that appears above the player makes Streamlit mount it anew: the living player moves into the new place.
 
 import { Player } from "./player.js";
+import { canDraw, practise } from "./scene.js";
 
 const LEAVE_MS = 1000; // how long a player outlives its place on the page
 
 const parked = new Map(); // key -> Player
+let prepared = false;
 const tested = (window.__trajectoryPlayers ??= new Map());
 
 export function mount(component) {
@@ -14,6 +16,14 @@ export function mount(component) {
   if (place !== player.box) place.replaceWith(player.box);
   player.update(component);
   return () => setTimeout(() => player.box.isConnected || leave(key, player), LEAVE_MS);
+}
+
+/** While the browser has nothing else to do, it takes in what the first scene needs. */
+export function prepare({ plotly }) {
+  if (prepared) return;
+  prepared = true;
+  const idle = window.requestIdleCallback ?? setTimeout;
+  requestAnimationFrame(() => idle(() => parked.size || !canDraw() || practise(plotly)));
 }
 
 function settle(key, player) {
@@ -43,6 +53,7 @@ function windowOn(player) {
     head: (scene = 0) => stage(scene).overlay.head,
     points: (scene = 0) => player.scenes[scene].path,
     project: (time, scene = 0) => stage(scene).project(time),
+    shown: () => player.stages.length > 0 && player.stages.every((one) => Boolean(one.scene?.matrix())),
     ready: () => player.stages.every((one) => Boolean(one.overlay.head)),
     matrices: (scene = 0) => [stage(scene).scene.matrix(), stage(scene).scene.publicMatrix()].map((matrix) => [...matrix]),
   };

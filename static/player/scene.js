@@ -13,6 +13,7 @@ const FAINT = { forecast: 0.9, truth: 0.55, member: 0.3 }; // of the line's colo
 const SCENE_DARK = [11, 11, 18];
 
 let loading = null; // one Plotly a page
+let drawable = null; // whether this browser has WebGL
 
 export function loadPlotly(url) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
@@ -30,9 +31,12 @@ export function loadPlotly(url) {
 }
 
 export function canDraw() {
-  const context = document.createElement("canvas").getContext("webgl");
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return Boolean(context);
+  if (drawable === null) {
+    const context = document.createElement("canvas").getContext("webgl");
+    drawable = Boolean(context);
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+  return drawable;
 }
 
 export class Scene {
@@ -131,6 +135,17 @@ export class Scene {
     this.gone = true;
     if (this.ready) this.plotly.purge(this.host);
   }
+}
+
+/** Draws a scene where nobody sees it: the first that is drawn takes the browser many times as long as the next. */
+export async function practise(url) {
+  const host = document.createElement("div");
+  host.style.cssText = "position: fixed; visibility: hidden; width: 64px; height: 64px";
+  document.body.append(host);
+  const scene = new Scene(host, await loadPlotly(url), () => {});
+  await scene.draw({ bounds: { sides: [1, 1, 1], half: 1 }, geometry: "practice", lines: [] }, { bare: true });
+  scene.destroy();
+  host.remove();
 }
 
 export const pixelRatio = () => Math.min(window.devicePixelRatio || 1, 2);

@@ -8,6 +8,7 @@ import { Scene, canDraw, loadPlotly } from "./scene.js";
 import { watch } from "./pointers.js";
 
 const HIT_PIXELS = 14;
+const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 const CUBE = { sides: [1, 1, 1], half: 1 };
 
 export class Stage {
@@ -41,18 +42,18 @@ export class Stage {
     }
     [this.record, this.live] = [record, live];
     this.describe(record, colouring);
-    this.figure.querySelector(".no-webgl").hidden = this.possible();
-    if (!this.possible()) return;
-    this.making ??= loadPlotly(plotly).then((library) => new Scene(this.host, library, () => this.act.rendered(this)));
+    this.making ??= this.make(plotly);
     this.scene = await this.making;
-    if (this.gone) return;
+    if (this.gone || !this.scene) return;
     await this.scene.draw(live ? { ...record, bounds: CUBE, geometry: "live" } : record, { camera, bare: live || this.reshaped });
     this.overlay.stale = true;
   }
 
-  possible() {
-    this.webgl ??= canDraw();
-    return this.webgl;
+  /** A scene takes the browser a tenth of a second and more: the page with all its controls is painted first. */
+  async make(plotly) {
+    await painted();
+    this.figure.querySelector(".no-webgl").hidden = canDraw();
+    return canDraw() ? new Scene(this.host, await loadPlotly(plotly), () => this.act.rendered(this)) : null;
   }
 
   startPassage(from, record, wallSeconds) {

@@ -10,26 +10,26 @@ from tests.browser.serving import chromium_drawing_in_software, served
 expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the app's library."""
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(home: Path) -> Iterator[str]:
     """Where the app is served, its workers warm."""
     with served(home) as app:
         yield app.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with chromium_drawing_in_software() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(chromium: Browser, address: str) -> str:
     """The query of a song with both runs, trained through the app."""
     page = chromium.new_page(base_url=address)

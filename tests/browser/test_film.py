@@ -21,7 +21,7 @@ CAMERA = {"eye": {"x": 0.9, "y": 0.7, "z": 0.4}, "center": {"x": 0.1, "y": 0.0, 
 MOMENT = 12.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(home: Path, trained: str) -> Run:
     """The one that the pages show."""
     return Library(home).run(parse_qs(trained)["run"][0])

@@ -56,6 +56,16 @@ def test_a_song_is_dropped_forms_and_is_there_again_after_a_refresh(page: Page) 
     assert player(page, "listen", "player.points(0).points.length") > 3 * 1_000
 
 
+def test_the_first_song_finds_its_player_ready(page: Page) -> None:
+    page.goto("/")
+    page.wait_for_function("window.Plotly && !document.querySelector('.js-plotly-plot')")  # practised with, and taken away again
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.get_by_role("button", name="Cc0 loop 120bpm").click()
+    ready(page, "listen")
+    assert not [path for path in asked if "/app/static/" in path]
+
+
 def test_the_comet_is_where_the_sound_is(page: Page, trained: str) -> None:
     opened(page, f"/explore?{trained}", "explore")
     page.get_by_role("button", name="Play").first.click()

@@ -16,6 +16,20 @@ def mounted(name: str) -> Callable[..., Any]:
     """The component whose HTML and CSS lie in assets/NAME and whose modules in static/NAME."""
     folder = ASSETS / name
     html, css = ((folder / f"{name}.{ending}").read_text(encoding="utf-8") for ending in ("html", "css"))
+    return _component(name, html=html, css=css)
+
+
+def ahead(name: str) -> Callable[..., Any]:
+    """What shows nothing: it has the browser fetch a component's modules, and whatever they want, before a page needs them."""
+    made = _component(f"{name}_ahead", html="<div data-part></div>", css="")
+
+    def fetch(**about: str) -> None:
+        made(key=f"{name}-ahead", data={"meta": {"code": code(name), "ahead": about}})
+
+    return fetch
+
+
+def _component(name: str, *, html: str, css: str) -> Callable[..., Any]:
     made: Callable[..., Any] = st.components.v2.component(
         f"trajectory_{name}", html=html, css=css, js=(ASSETS / "loader.js").read_text(encoding="utf-8")
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trajectory.errors import TrajectoryError
 from trajectory.records import Floats, Forming
-from trajectory.ui.components import code, mounted, static_address
+from trajectory.ui.components import ahead, code, mounted, static_address
 
 Seconds = NDArray[np.floating[Any]]
 Levels = NDArray[np.uint8]
@@ -126,6 +126,12 @@ class Events:
 
 
 _mount = mounted("player")
+_fetch = ahead("player")
+
+
+def prepare() -> None:
+    """The first song finds its player ready."""
+    _fetch(plotly=static_address(PLOTLY))
 
 
 def player(
