@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from trajectory.ui import links, player, services
+from trajectory.ui import links, looking, player, services
 
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
@@ -23,8 +23,11 @@ if __name__ == "__main__":
         position="top",
     )
     links.check(chosen.title)
-    chosen.run()
-    player.prepare()
+    try:
+        chosen.run()
+        player.prepare()
+    finally:
+        looking.hand_over()
 else:
     services.begin()
     from trajectory.ui import alike, around, comparing, foretelling, intake, listening, numbers, taking  # noqa: F401 - now, not while a visitor waits

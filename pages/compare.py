@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.ui import comparing, exploring, place
 
 song, entry = place.song_and_run()

@@ -16,7 +16,7 @@ import trajectory
 from tests.songs import ROOT
 from tests.test_jobs import at_once, ignore_everything, no_practice
 from trajectory import jobs as jobs_module
-from trajectory import logs, pipeline
+from trajectory import logs, pipeline, queueing
 from trajectory.clocks import steady
 from trajectory.deployment import Deployment, DeploymentError, is_loopback
 from trajectory.desk import Desk
@@ -251,7 +251,7 @@ def test_what_a_visitor_deleted_is_given_up_though_they_left(tmp_path: Path, mon
 @pytest.fixture
 def queue() -> Iterator[Jobs]:
     """One that no workers stand behind: what is asked for waits."""
-    jobs = Jobs(address=None, workers=1, memory_bytes=None, longest=jobs_module.LONGEST)
+    jobs = Jobs(address=None, workers=1, memory_bytes=None, longest=queueing.LONGEST)
     yield jobs
     jobs._link._loop.close()
 
@@ -316,7 +316,7 @@ def test_work_that_takes_too_long_is_ended_and_a_worker_that_hangs_is_replaced(m
     try:
         hung = jobs.submit(ignore_everything, 600.0, key="hung")
         assert hung.wait(60)
-        assert (hung.state, hung.error) == ("failed", jobs_module.TOO_LONG.format(minutes=0.02))
+        assert (hung.state, hung.error) == ("failed", queueing.TOO_LONG.format(minutes=0.02))
         after = jobs.submit(at_once, "elsewhere", key="after")
         assert after.wait(60)
         assert after.result == "elsewhere"

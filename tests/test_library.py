@@ -20,7 +20,7 @@ import soundfile
 
 from tests import audio_files
 from tests.test_runs import assert_equal, make_run
-from trajectory import audio, catalogue, holding, library, runs
+from trajectory import audio, catalogue, filing, holding, library, runs
 from trajectory.library import Library, LibraryError, home, run_id
 from trajectory.runs import Run
 from trajectory.settings import AudioLimits, SectionSettings, Settings, SpectrogramSettings, TrainingSettings, WindowSettings, preset
@@ -385,8 +385,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, m
         raise FULL
 
     holder, name = {
-        "write": (library, "_write"),
-        "fsync": (library.os, "fsync"),
+        "write": (filing, "write"),
+        "fsync": (filing.os, "fsync"),
         "savez": (np, "savez"),
         "mkstemp": (holding.tempfile, "mkstemp"),
         "replace": (Path, "replace"),

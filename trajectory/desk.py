@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trajectory.jobs import ANSWER_SECONDS, Job, Jobs, Kind
+from trajectory.jobs import Jobs
+from trajectory.queueing import ANSWER_SECONDS, Job, Kind
 
 LARGER = 4  # times what one visitor's jobs may hold in memory: those of all together
 
@@ -30,7 +31,7 @@ class Desk:
         owner: str = "",  # noqa: ARG002 - in any number of tabs a visitor has one turn
         done: Callable[[Any], object] | None = None,
     ) -> Job:
-        """As `Jobs.submit`; beyond what this visitor may have, a job that failed and says why."""
+        """As `Queue.submit`; beyond what this visitor may have, a job that failed and says why."""
 
         def refused() -> str | None:
             under_way = self.queue.active()

@@ -13,8 +13,9 @@ from trajectory.catalogue import SongEntry
 from trajectory.collection import Collection, Ear, Heard, trained
 from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job, Jobs
+from trajectory.jobs import Jobs
 from trajectory.library import Library
+from trajectory.queueing import Job
 from trajectory.runs import Run
 from trajectory.settings import RHYTHMS, SONG_ENDINGS, preset
 from trajectory.workers import Weights

@@ -7,19 +7,17 @@ in the catalogue and never part of a path.
 
 import errno
 import hashlib
-import io
 import os
 import re
 import sqlite3
 import sys
 import time
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from trajectory import audio, holding, runs
+from trajectory import audio, filing, holding, naming, runs
 from trajectory.catalogue import (
     ADD_RUN,
     ADD_SONG,
@@ -39,15 +37,12 @@ from trajectory.catalogue import (
 from trajectory.clocks import steady
 from trajectory.errors import TrajectoryError
 from trajectory.runs import Run, RunError
-from trajectory.settings import PRESETS, WHOLE, AudioLimits, ModelSettings, Settings, SpectrogramSettings, preset
+from trajectory.settings import AudioLimits, Settings
 
-LONGEST_TITLE = 200  # letters; longer names of files and artists are cut there
 UNDO_SECONDS = 600.0  # that a deleted song or run can be brought back
 RESERVE = 1 << 18  # bytes held back, so that on a full disk a library still opens and songs can be deleted
 
 KEPT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(\.[a-z0-9]{1,8})?")
-SUFFIXES = {kind: f".{kind}" for kind in ("wav", "w64", "aiff", "flac", "ogg", "caf", "mp3", "aac")}  # by what a file is, not is called
-SUFFIXES |= {"wavex": ".wav", "rf64": ".wav", "mov": ".m4a", "matroska": ".webm"}
 
 
 def home() -> Path:
@@ -91,17 +86,17 @@ class Library:
 
     def add_song(self, source: Path | BinaryIO | bytes, *, name: str, limits: AudioLimits = audio.LIMITS) -> SongEntry:
         """Keeps a file that is music; a song that is here already stays as it is, and a deleted one comes back."""
-        name = _short(name) or "untitled"
-        with _opened(source) as stream, self._catalogue.told(), holding.held(self._temporary) as spool:
+        name = naming.short(name) or "untitled"
+        with filing.opened(source) as stream, self._catalogue.told(), holding.held(self._temporary) as spool:
             file = spool / spool.name  # a name that can be found in a refusal
-            sha256 = _write(file, _blocks(stream, name, limits))
-            probe, suffix = _probe(file, name, limits)
+            sha256 = filing.write(file, filing.blocks(stream, name, limits))
+            probe, suffix = filing.probed(file, name, limits)
             values = {
                 "id": sha256[:16],
                 "sha256": sha256,
                 "name": name,
-                "title": _short(probe.title) or PurePosixPath(name).stem or name,
-                "artist": _short(probe.artist) or None,
+                "title": naming.short(probe.title) or PurePosixPath(name).stem or name,
+                "artist": naming.short(probe.artist) or None,
                 "seconds": probe.seconds,
                 "suffix": suffix,
                 "bytes": file.stat().st_size,
@@ -112,15 +107,15 @@ class Library:
                     self._admit(connection, size=file.stat().st_size, seconds=probe.seconds)
                 connection.execute(ADD_SONG, values)
                 song = song_entry(connection, sha256[:16])
-                _move(file, self._song_folder(song.id) / f"sound{suffix}")
+                filing.move(file, self._song_folder(song.id) / f"sound{suffix}")
                 return song
 
     def songs(self, search: str = "") -> list[SongEntry]:
         """The newest first; `search` gives words that title, artist and name must hold between them."""
-        words = _folded(search).split()
+        words = naming.folded(search).split()
         with self._catalogue.reading() as connection:
             entries = [SongEntry(**row) for row in connection.execute(SONGS + " ORDER BY added DESC, rowid DESC")]
-        texts = (_folded(f"{song.title}\n{song.artist or ''}\n{song.name}") for song in entries)
+        texts = (naming.folded(f"{song.title}\n{song.artist or ''}\n{song.name}") for song in entries)
         return [song for song, text in zip(entries, texts, strict=True) if all(word in text for word in words)]
 
     def song(self, song_id: str) -> SongEntry:
@@ -133,11 +128,11 @@ class Library:
         return self._song_folder(song.id) / f"sound{song.suffix}"
 
     def rename(self, song_id: str, title: str) -> SongEntry:
-        line = _line(title)
+        line = naming.line(title)
         if not line:
             raise LibraryError("a song needs a title; write at least one letter")
-        if len(line) > LONGEST_TITLE:
-            raise LibraryError(f"a title of {len(line)} letters is too long; {LONGEST_TITLE} are the most")
+        if len(line) > naming.LONGEST_TITLE:
+            raise LibraryError(f"a title of {len(line)} letters is too long; {naming.LONGEST_TITLE} are the most")
         with self._catalogue.writing() as connection:
             connection.execute("UPDATE songs SET title = ? WHERE id = ?", (line, song_id))
             return song_entry(connection, song_id)
@@ -146,11 +141,11 @@ class Library:
         """Keeps what was worked out from a song beside it, under a name of the program's own."""
         _check_kept(name)
         with self._catalogue.told(), holding.held(self._temporary) as spool:
-            _write(spool / name, [data])
+            filing.write(spool / name, [data])
             with self._catalogue.writing() as connection:
                 folder = self._song_folder(song_entry(connection, song_id).id)
                 self._admit(connection, size=len(data))
-                _move(spool / name, folder / "kept" / name)
+                filing.move(spool / name, folder / "kept" / name)
                 connection.execute("UPDATE songs SET bytes = ? WHERE id = ?", (self._song_size(song_id), song_id))
 
     def kept(self, song_id: str, name: str) -> bytes | None:
@@ -192,13 +187,13 @@ class Library:
                 place = self._run_folder(song_id, name)
                 there = _whole(place)
                 if there is None:
-                    self._admit(connection, size=_size(fresh))
-                values = _described(there or run) | {"id": name, "song_id": song_id, "label": _label(run.settings, name)}
-                connection.execute(ADD_RUN, {**values, "bytes": _size(place if there else fresh), "added": time.time()})
+                    self._admit(connection, size=filing.size_of(fresh))
+                values = _described(there or run) | {"id": name, "song_id": song_id, "label": naming.label(run.settings, name)}
+                connection.execute(ADD_RUN, {**values, "bytes": filing.size_of(place if there else fresh), "added": time.time()})
                 if there is None:
                     with suppress(FileNotFoundError):
                         place.rename(spool / "damaged")
-                    _move(fresh, place)
+                    filing.move(fresh, place)
                 return run_entry(connection, name)
 
     def run(self, run_id: str) -> Run:
@@ -292,7 +287,7 @@ class Library:
 
     def _song_size(self, song_id: str) -> int:
         """Bytes of the song and of what is kept beside it, its runs apart."""
-        return _size(self._song_folder(song_id)) + _size(self._song_folder(song_id) / "kept")
+        return filing.size_of(self._song_folder(song_id)) + filing.size_of(self._song_folder(song_id) / "kept")
 
     def _run_folder(self, song_id: str, run_id: str) -> Path:
         return self._song_folder(song_id) / "runs" / run_id
@@ -311,89 +306,6 @@ class Library:
         finally:
             with suppress(OSError):
                 held.write_bytes(os.urandom(RESERVE))
-
-
-def _line(text: str) -> str:
-    """A stranger's text as one line that a catalogue and a page can take."""
-    return " ".join("".join(" " if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text).split())
-
-
-def _short(text: str | None) -> str:
-    line = _line(text or "")
-    return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE - 1] + "…"
-
-
-def _folded(text: str) -> str:
-    """Text as it is compared: one case, one way to write an accent."""
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-@contextmanager
-def _opened(source: Path | BinaryIO | bytes) -> Iterator[BinaryIO]:
-    if isinstance(source, Path):
-        try:
-            if not source.is_file():  # to open a pipe could wait for ever
-                raise LibraryError(f"there is no file {source}; choose a sound file")
-            file = source.open("rb")
-        except OSError as error:
-            raise LibraryError(f"{str(source)[:80]!r} cannot be opened ({error.strerror}); choose another file") from error
-        with file:
-            yield file
-    else:
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        if stream.seekable():
-            stream.seek(0)  # who hands it over may have read it before
-        yield stream
-
-
-def _blocks(stream: BinaryIO, name: str, limits: AudioLimits) -> Iterator[bytes]:
-    size = 0
-    while block := stream.read(1 << 20):
-        size += len(block)
-        if size > limits.bytes:
-            raise LibraryError(f"{name} has more than {limits.bytes / 1e6:,.0f} MB, the most that can be kept: cut or compress it")
-        yield block
-
-
-def _write(file: Path, blocks: Iterable[bytes]) -> str:
-    """Writes a new file down to the disk; gives its sha256."""
-    digest = hashlib.sha256()
-    with file.open("xb") as opened:
-        for block in blocks:
-            digest.update(block)
-            opened.write(block)
-        opened.flush()
-        os.fsync(opened.fileno())
-    return digest.hexdigest()
-
-
-def _move(source: Path, target: Path) -> None:
-    """Puts a file or folder in its place, for good."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened
-        for folder in (target.parent, target.parent.parent):
-            number = os.open(folder, os.O_DIRECTORY)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
-
-
-def _probe(file: Path, name: str, limits: AudioLimits) -> tuple[audio.Probe, str]:
-    """What a file is, and the suffix of its kind; a refusal calls it by the name that people know."""
-    try:
-        probe = audio.probe(file, limits)
-    except audio.AudioError as error:
-        raise audio.AudioError(str(error).replace(file.name, name)) from error
-    kind = probe.format.split()[0]
-    if kind not in SUFFIXES:
-        raise audio.AudioError(f"{name} is of a kind that is not kept ({probe.format}); {audio.CHOICE}")
-    return probe, SUFFIXES[kind]
 
 
 def _check_kept(name: str) -> None:
@@ -427,30 +339,3 @@ def _described(run: Run) -> dict[str, Any]:
         "points": len(run.trajectory.points),
         "trained_seconds": run.training.seconds,
     }
-
-
-def _label(settings: Settings, run_id: str) -> str:
-    """What people choose by; where that is not all that sets the run apart, the beginning of its id too."""
-    if settings.encoder:
-        return f"as {settings.preset} hears it"
-    section, scale, dims = settings.section, settings.spectrogram.scale, settings.model.dims
-    parts = [settings.preset, f"{settings.window.seconds:g} s", scale, f"{dims}D"]
-    if settings.partner:
-        parts.append(f"in one space with {settings.partner[:4]}")
-    if section != WHOLE:
-        parts.append(f"{audio.clock(section.start)} to {audio.clock(section.stop) if section.stop else 'the end'}")
-    if settings.preset not in PRESETS or settings.fingerprint() != _plain(settings).fingerprint():
-        parts.append(run_id[:4])
-    return " · ".join(parts)
-
-
-def _plain(settings: Settings) -> Settings:
-    """The settings that differ from their preset's in nothing that a label says."""
-    return preset(
-        settings.preset,
-        section=settings.section,
-        spectrogram=SpectrogramSettings(scale=settings.spectrogram.scale),
-        window=settings.window,
-        model=ModelSettings(dims=settings.model.dims),
-        partner=settings.partner,
-    )

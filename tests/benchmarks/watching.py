@@ -11,7 +11,8 @@ from typing import Any
 
 from streamlit.web import cli
 
-from trajectory.jobs import Job, Jobs
+from trajectory.jobs import Jobs
+from trajectory.queueing import Job
 
 
 def main() -> None:

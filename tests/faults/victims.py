@@ -11,8 +11,9 @@ import numpy as np
 from tests import audio_files
 from tests.test_runs import make_run
 from trajectory import workers
-from trajectory.jobs import Job, Jobs
+from trajectory.jobs import Jobs
 from trajectory.library import Library, run_id
+from trajectory.queueing import Job
 from trajectory.runs import Run
 from trajectory.settings import preset
 

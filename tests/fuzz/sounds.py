@@ -12,7 +12,7 @@ import soundfile
 
 from tests import audio_files
 from tests.fuzz import changes
-from trajectory import audio, library
+from trajectory import audio, library, naming
 from trajectory.settings import SectionSettings
 
 
@@ -82,7 +82,7 @@ def keep(data: bytes, folder: Path) -> None:
     entry = shelf.add_song(data, name=name)
     try:
         for text in (entry.title, entry.artist or "x", entry.name):
-            assert 0 < len(text) <= library.LONGEST_TITLE
+            assert 0 < len(text) <= naming.LONGEST_TITLE
             assert not {"\n", "\0"} & set(text)
             text.encode()
         assert shelf.sound(entry.id).parent.parent == shelf.root / "songs"

@@ -13,7 +13,7 @@ from trajectory.catalogue import SongEntry
 from trajectory.collection import CollectionError, Heard
 from trajectory.colouring import clock
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.settings import RHYTHMS, WHOLE
 from trajectory.ui import around, place, together, work
 from trajectory.ui.hearing import Hearing

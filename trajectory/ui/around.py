@@ -11,10 +11,10 @@ import streamlit as st
 from trajectory import similarity
 from trajectory.catalogue import SongEntry
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.records import Floats
 from trajectory.similarity import Index, Plane
-from trajectory.ui import place, work
+from trajectory.ui import looking, place, work
 from trajectory.ui.hearing import Hearing
 from trajectory.ui.services import library
 from trajectory.ui.songmap import Place, songmap
@@ -114,7 +114,7 @@ def _made(job: Job, words: str) -> Any:
         if job.state != "done":
             place.say(job.error or "cancelled")
         return job.result
-    st.fragment(_wait, run_every=LOOK_SECONDS)(job, words)
+    looking.fragment(_wait, LOOK_SECONDS)(job, words)
     return None
 
 

@@ -8,8 +8,8 @@ import streamlit as st
 from trajectory import export
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
 from trajectory.library import run_id
+from trajectory.queueing import Job
 from trajectory.runs import Run
 from trajectory.settings import (
     PRESETS,
@@ -23,7 +23,7 @@ from trajectory.settings import (
     WindowSettings,
     preset,
 )
-from trajectory.ui import exploring, numbers, place, player, scenes, training, work
+from trajectory.ui import exploring, looking, numbers, place, player, scenes, training, work
 from trajectory.ui.services import library
 
 HEIGHT = 480
@@ -97,7 +97,7 @@ def waiting(song: SongEntry, first: RunEntry) -> None:
             st.rerun()
         training.status(song, settings, found)
 
-    st.fragment(look, run_every=LOOK_SECONDS)()
+    looking.fragment(look, LOOK_SECONDS)()
 
 
 @st.fragment
@@ -140,7 +140,7 @@ def measured(entries: tuple[RunEntry, RunEntry], runs: tuple[Run, Run]) -> None:
             st.rerun()
 
     running = not all(job.ended for job in asked)
-    st.fragment(table, run_every=LOOK_SECONDS if running else None)()
+    looking.fragment(table, LOOK_SECONDS if running else None)()
 
 
 def advanced(song: SongEntry, left: RunEntry, like: Run) -> None:

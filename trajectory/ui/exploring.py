@@ -14,7 +14,7 @@ from trajectory.features import Features
 from trajectory.records import Floats
 from trajectory.runs import Run
 from trajectory.settings import Hue
-from trajectory.ui import place, player, scenes, taking, work
+from trajectory.ui import looking, place, player, scenes, taking, work
 from trajectory.ui.services import library
 
 HEIGHT = 560
@@ -52,7 +52,7 @@ def heard(song: SongEntry, run: Run) -> Features | None:
         st.warning(f"The sound could not be looked at: {place.plain(str(error))}", icon=":material/hearing_disabled:")
         return None
     if found is None:
-        st.fragment(_listen, run_every=LOOK_SECONDS)(song, run)
+        looking.fragment(_listen, LOOK_SECONDS)(song, run)
     return found
 
 

@@ -10,13 +10,13 @@ from trajectory import export, figures
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import clock
 from trajectory.divergence import Divergence, ProtocolName
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.records import Forecast
 from trajectory.report import PROTOCOL_WORDS
 from trajectory.rhythm import Beat
 from trajectory.runs import Run
 from trajectory.settings import FORECASTERS
-from trajectory.ui import exploring, place, player, scenes, work
+from trajectory.ui import exploring, looking, place, player, scenes, work
 from trajectory.ui.services import library
 
 HEIGHT = 520
@@ -59,12 +59,13 @@ def chooser(run: Run) -> work.Question:
     return work.Question(methods=tuple(methods), protocol=protocol, steps=int(steps), starts=(float(start),))
 
 
-def stage(song: SongEntry, entry: RunEntry, run: Run, question: work.Question) -> None:
-    """The forecasts over the path; they appear when they are made."""
+def stage(song: SongEntry, entry: RunEntry, run: Run, question: work.Question) -> bool:
+    """The forecasts over the path; they appear when they are made. Gives whether they are."""
     job = work.begin_forecast(entry, question, owner=place.owner())
     _only(job, "forecast-job")
     place.write({"from": f"{question.starts[0]:.2f}"})
-    st.fragment(_stage, run_every=None if job.ended else LOOK_SECONDS)(song, run, question, job, job.ended)
+    looking.fragment(_stage, None if job.ended else LOOK_SECONDS)(song, run, question, job, job.ended)
+    return job.ended
 
 
 def _only(job: Job, slot: str) -> None:
@@ -128,8 +129,8 @@ def _legend(told: list[Forecast]) -> None:
     st.html("<span style='color:#888'>○</span> what came &nbsp; " + " &nbsp; ".join(words))
 
 
-def divergence(song: SongEntry, entry: RunEntry) -> None:
-    """How fast forecasts part from the truth, for the chosen methods, runs and protocol."""
+def divergence(song: SongEntry, entry: RunEntry, *, looks: bool) -> None:
+    """How fast forecasts part from the truth, for the chosen methods, runs and protocol. One part of a page looks again at a time."""
     st.subheader("How fast do they part from the truth?", anchor=False)
     labels = {each.id: each.label for each in library().runs_of(song.id)}
     left, middle, right = st.columns([3, 3, 2])
@@ -149,7 +150,7 @@ def divergence(song: SongEntry, entry: RunEntry) -> None:
             st.rerun()
         _curves(asked, beats, labels, protocol, unit)
 
-    st.fragment(curves, run_every=None if ended else LOOK_SECONDS)()
+    looking.fragment(curves, LOOK_SECONDS if looks and not ended else None)()
 
 
 def _curves(

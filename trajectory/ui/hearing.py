@@ -10,10 +10,10 @@ import streamlit as st
 from trajectory import indexing
 from trajectory.collection import Collection, Ear, ears, keep_trained
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.settings import ENCODERS, Likeness, Pooling
 from trajectory.similarity import Index
-from trajectory.ui import place, work
+from trajectory.ui import looking, place, work
 from trajectory.ui.services import deployment, jobs, library
 from trajectory.workers import Weights
 
@@ -101,7 +101,7 @@ def _catch_up(collection: Collection, weights: Weights) -> None:
     ear = collection.ear
     under_way = _under_way().get((collection.library.root, ear))
     if under_way is not None and under_way.is_alive():
-        st.fragment(_follow, run_every=LOOK_SECONDS)(under_way, ear)
+        looking.fragment(_follow, LOOK_SECONDS)(under_way, ear)
         return
     if under_way is not None:
         for name, sentence in under_way.tally.failed[:5]:
@@ -144,7 +144,7 @@ def _training() -> None:
     """The Siamese network is trained on what the library holds."""
     job: Job | None = st.session_state.get("encoder-job")
     if job is not None and not job.ended:
-        st.fragment(_follow_training, run_every=LOOK_SECONDS)(job)
+        looking.fragment(_follow_training, LOOK_SECONDS)(job)
         return
     if job is not None and job.state == "failed":
         place.say(job.error or "this training failed")

@@ -8,10 +8,10 @@ import streamlit as st
 from trajectory import export
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.records import Trajectory
 from trajectory.settings import Settings
-from trajectory.ui import exploring, place, player, scenes, training, work
+from trajectory.ui import exploring, looking, place, player, scenes, training, work
 
 HEIGHT = 560
 LOOK_SECONDS = 0.8  # between two looks at a training: each takes from it where there are few cores
@@ -28,7 +28,7 @@ def stage(song: SongEntry, wanted: Sequence[Settings]) -> None:
     if active:
         with suppress(TrajectoryError):  # which Explore would say
             work.begin_heard(song, wanted[0].section)  # what Explore needs is there before it is opened
-    st.fragment(_stage, run_every=LOOK_SECONDS if active else None)(song, tuple(wanted), active)
+    looking.fragment(_stage, LOOK_SECONDS if active else None)(song, tuple(wanted), active)
 
 
 def _stage(song: SongEntry, wanted: Sequence[Settings], active: bool) -> None:

@@ -27,10 +27,11 @@ from trajectory import __version__, logs
 from trajectory.deployment import Deployment
 from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Jobs, Kind
+from trajectory.jobs import Jobs
 from trajectory.library import UNDO_SECONDS, Library, home
+from trajectory.queueing import Kind
 from trajectory.sharing import SharedLibrary, SharingError
-from trajectory.ui import cookies
+from trajectory.ui import cookies, looking
 from trajectory.visitors import VisitorLibrary, Visitors
 
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
@@ -210,6 +211,7 @@ async def _tidy() -> None:
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
+    looking.serve(asyncio.get_running_loop())
     work, tidying = queue(), asyncio.create_task(_tidy())
     threading.Thread(target=_practise, name="practise", daemon=True).start()
     yield {}

@@ -11,11 +11,11 @@ from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import hues
 from trajectory.errors import TrajectoryError
 from trajectory.features import Features
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.records import Forecast
 from trajectory.runs import Run
 from trajectory.settings import FILM_SIZES, FORECASTERS, Hue
-from trajectory.ui import place, scenes, shelf, work
+from trajectory.ui import looking, place, scenes, shelf, work
 from trajectory.ui.services import jobs, library, playable
 
 LOOK_SECONDS = 0.4
@@ -56,7 +56,7 @@ def films(song: SongEntry, entry: RunEntry, run: Run, heard: Features | None) ->
                 place.say(error)
         job: Job | None = st.session_state.get("film")
         if job is not None:
-            st.fragment(_follow, run_every=None if job.ended else LOOK_SECONDS)(job, job.ended)
+            looking.fragment(_follow, None if job.ended else LOOK_SECONDS)(job, job.ended)
     _kept(song)
     with frame:
         _preview(song, entry, against, heard, order)  # last, since a worker draws it

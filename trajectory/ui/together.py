@@ -6,10 +6,10 @@ from trajectory import export, figures
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.colouring import Colouring
 from trajectory.errors import TrajectoryError
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.records import Trajectory
 from trajectory.runs import Run
-from trajectory.ui import exploring, place, player, scenes, work
+from trajectory.ui import exploring, looking, place, player, scenes, work
 
 HEIGHT = 480
 LOOK_SECONDS = 0.5
@@ -31,7 +31,7 @@ def stage(one: SongEntry, other: SongEntry) -> None:
         place.say(error)
         return
     if isinstance(found, Job):
-        st.fragment(_follow, run_every=None if found.ended else LOOK_SECONDS)(found)
+        looking.fragment(_follow, None if found.ended else LOOK_SECONDS)(found)
     else:
         _drawn((one, other), found)
 

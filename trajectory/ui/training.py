@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from trajectory.catalogue import RunEntry, SongEntry
-from trajectory.jobs import Job
+from trajectory.queueing import Job
 from trajectory.settings import Settings
 from trajectory.ui import place, work
 

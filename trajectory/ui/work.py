@@ -13,8 +13,8 @@ from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.divergence import Divergence
 from trajectory.errors import TrajectoryError
 from trajectory.features import FeatureError, Features
-from trajectory.jobs import ANSWER_SECONDS, Job, JobError
 from trajectory.library import run_id
+from trajectory.queueing import ANSWER_SECONDS, Job, JobError
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
 from trajectory.settings import Likeness, SectionSettings, Settings, preset
