@@ -22,7 +22,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 
-from trajectory.containers import mp3_frames, ogg_is_cut, promised_share
+from trajectory.containers import mp3_frames, ogg_is_cut, promised_share, texts_are_there
 from trajectory.errors import TrajectoryError
 from trajectory.records import Floats, Recording
 from trajectory.resampling import ratios, resampled
@@ -308,6 +308,8 @@ def _soundfile_blocks(path: Path, first: int) -> Blocks:
 
 
 def _by_ffmpeg(path: Path) -> _Source | None:
+    if not texts_are_there(path):
+        return None
     try:
         with _container(path) as container:
             if not container.streams.audio:

@@ -2,31 +2,49 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 STREAMED = 0x7FFF_0000  # a chunk of this size or more was written by a program that could not know its size
+ORDERS = {b"RIFF": "<", b"RF64": "<", b"FORM": ">"}  # of the bytes of a size, by how a file begins
+SOUND = (b"data", b"SSND")
+TEXTS = (b"LIST", b"NAME", b"AUTH", b"ANNO", b"(c) ")
+MOST_CHUNKS = 1000
 
 
 def promised_share(file: BinaryIO) -> float:
     """How many times the sound that is there a wav or aiff file promises; libsndfile clips the promise without a word."""
-    file.seek(0)
-    order, wanted = {b"RIFF": ("<", b"data"), b"RF64": ("<", b"data"), b"FORM": (">", b"SSND")}.get(file.read(12)[:4], ("<", b""))
     long_size = 0
-    for _ in range(1000 if wanted else 0):
+    for kind, size in _chunks(file):
+        if kind in SOUND:
+            present = os.fstat(file.fileno()).st_size - file.tell()
+            known = long_size or size < STREAMED
+            return max(1.0, (long_size or size) / present) if known and present > 0 else 1.0
+        if kind == b"ds64":
+            long_size = int.from_bytes(file.read(16)[8:], "little")
+    return 1.0
+
+
+def texts_are_there(path: Path) -> bool:
+    """Whether a wav or aiff file holds the texts that it promises: FFmpeg takes the memory for them before it looks."""
+    with path.open("rb", buffering=0) as file:
+        length = os.fstat(file.fileno()).st_size
+        return all(kind not in TEXTS or file.tell() + size <= length for kind, size in _chunks(file))
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """What a wav or aiff file is made of, the file being at the beginning of each."""
+    file.seek(0)
+    order = ORDERS.get(file.read(12)[:4])
+    for _ in range(MOST_CHUNKS if order else 0):
         head = file.read(8)
         if len(head) < 8:
             break
         kind, size = struct.unpack(f"{order}4sI", head)
-        if kind == wanted:
-            present = os.fstat(file.fileno()).st_size - file.tell()
-            known = long_size or size < STREAMED
-            return max(1.0, (long_size or size) / present) if known and present > 0 else 1.0
         following = file.tell() + size + size % 2
-        if kind == b"ds64":
-            long_size = int.from_bytes(file.read(16)[8:], "little")
+        yield kind, size
         file.seek(following)
-    return 1.0
 
 
 def ogg_is_cut(file: BinaryIO) -> bool:
