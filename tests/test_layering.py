@@ -123,6 +123,11 @@ def test_streamlit_is_imported_only_where_pages_are_drawn() -> None:
     assert all(path in PAGES or room(path) == "ui" for path in users)
 
 
+def test_parts_of_a_page_look_again_in_one_way() -> None:
+    users = [path for path in [*FILES, *PAGES] if "run_every" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in users] == ["looking.py"]
+
+
 def test_what_a_page_loads_does_not_bring_torch_along() -> None:
     code = "import sys, trajectory, trajectory.pipeline, trajectory.audio, trajectory.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
