@@ -46,10 +46,10 @@ def test_a_look_ends_so_too_even_where_it_begins_the_page_anew(server: asyncio.A
 
 
 def test_where_no_server_listens_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Event, "wait", lambda *_: pytest.fail("it is waited for"))
     monkeypatch.setattr(looking, "_servers", [])
     looking.hand_over()
     gone = asyncio.new_event_loop()
     gone.close()
     looking.serve(gone)
-    monkeypatch.setattr(looking, "TAKEN_SECONDS", 0.01)
     looking.hand_over()

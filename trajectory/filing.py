@@ -45,15 +45,15 @@ def blocks(stream: BinaryIO, name: str, limits: AudioLimits) -> Iterator[bytes]:
         yield block
 
 
-def write(file: Path, blocks: Iterable[bytes]) -> str:
+def write(file: Path, pieces: Iterable[bytes]) -> str:
     """Writes a new file down to the disk; gives its sha256."""
     digest = hashlib.sha256()
-    with file.open("xb") as opened:
-        for block in blocks:
-            digest.update(block)
-            opened.write(block)
-        opened.flush()
-        os.fsync(opened.fileno())
+    with file.open("xb") as written:
+        for piece in pieces:
+            digest.update(piece)
+            written.write(piece)
+        written.flush()
+        os.fsync(written.fileno())
     return digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ from tests.faults.visiting import STEPS, visit
 KILLS = int(os.environ.get("TRAJECTORY_KILLS", "12"))
 SHARES = {"house": 0.5, "workers": 0.34, "pages": 0.16}
 ROUNDS = 10  # in one library: it stays small
-LINGER_SECONDS = 0.5  # a kill comes so long after a step has begun, at the mean
+LINGER_SECONDS = (0.1, 0.5, 3.0)  # a kill comes so long after a step has begun, at the mean: at its beginning, or near its end
 ENDED = (ConnectionError, HTTPError, WebSocketError, OSError)  # what a visitor hears of an app that was killed
 
 
@@ -118,7 +118,7 @@ async def _visited(address: str, app: psutil.Process, whom: str, promises: Promi
 
     async def kill() -> None:
         await begun.wait()
-        await asyncio.sleep(choose.exponential(LINGER_SECONDS))
+        await asyncio.sleep(choose.exponential(choose.choice(LINGER_SECONDS)))
         doomed.extend(shoot(app, whom, choose))
 
     killing = asyncio.create_task(kill())
