@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from trajectory import preset
-from trajectory.ui import intake, listening, place
+from trajectory.ui import intake, listening, place, work
 
 song = place.song()
 if song is None:
     intake.welcome()
+    if (trouble := work.trouble()) is not None:
+        place.say(trouble)
 uploads = intake.chooser(Path("assets/songs"), open_wide=song is None)
 if song is not None:
     section = intake.section(song)

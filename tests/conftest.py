@@ -3,6 +3,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.hanging import pytest_timeout_set_timer  # noqa: F401 - a hook
+
 torch.set_num_threads(1)  # two threads on a busy machine make small convolutions ten times slower
 
 

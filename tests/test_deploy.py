@@ -27,7 +27,8 @@ from tests.songs import ROOT
 from trajectory.ui.about import packages
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LOCKS = ("requirements.lock", "tests/requirements.lock")
+RANGES = ("requirements.txt", "tests/requirements.txt")
 DOCKERFILE = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
 INSTRUCTIONS = [line.split(maxsplit=1) for line in DOCKERFILE.splitlines() if line.strip() and not line.startswith("#")]
 PATIENCE = 90.0  # seconds, where a busy machine may take its time
@@ -109,12 +110,13 @@ def test_what_is_copied_starts_as_the_image_says_and_says_that_it_is_healthy(tmp
         until(lambda: subprocess.run([sys.executable, *ask[1:]], capture_output=True, check=False).returncode == 0, tmp_path / "log")
 
 
-# --- The lock file
+# --- The lock files
 
 
-def pins() -> dict[str, list[Requirement]]:
+def pins(lock: str) -> dict[str, list[Requirement]]:
+    """By name: a version, and where there is more than one, the systems and Pythons that each is for."""
     found: dict[str, list[Requirement]] = {}
-    for line in re.sub(r"\\\n", " ", LOCK).splitlines():
+    for line in re.sub(r"\\\n", " ", (ROOT / lock).read_text(encoding="utf-8")).splitlines():
         if line and not line.startswith("#"):
             requirement, *hashes = line.split("--hash=")
             assert hashes, line
@@ -125,40 +127,67 @@ def pins() -> dict[str, list[Requirement]]:
     return found
 
 
+def ranges(requirements: str) -> list[Requirement]:
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
 def version(pin: Requirement) -> str:
     return str(pin.specifier).removeprefix("==")
 
 
-def test_the_lock_file_names_no_registry() -> None:
-    assert not re.search(r"https?:|--(extra-)?index-url|--find-links", LOCK)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_file_names_no_registry(lock: str) -> None:
+    assert not re.search(r"https?:|--(extra-)?index-url|--find-links", (ROOT / lock).read_text(encoding="utf-8"))
 
 
-def test_every_requirement_is_locked_to_a_version_that_it_takes() -> None:
-    locked = pins()
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split():
-        wanted = Requirement(line)
-        versions = [version(pin) for pin in locked[canonicalize_name(wanted.name)]]
-        assert all(Version(each) in wanted.specifier for each in versions), f"{line} is locked to {versions}: make lock"
+@pytest.mark.parametrize(("requirements", "lock"), list(zip(RANGES, LOCKS, strict=True)))
+def test_every_requirement_is_locked_to_a_version_that_it_takes(requirements: str, lock: str) -> None:
+    locked = pins(lock)
+    for wanted in ranges(requirements):
+        versions = [version(pin) for pin in locked.get(canonicalize_name(wanted.name), [])]
+        assert versions, f"{wanted} is not in {lock}: make lock"
+        assert all(Version(each) in wanted.specifier for each in versions), f"{wanted} is locked to {versions}: make lock"
+
+
+def test_torch_and_torchaudio_are_named_exactly() -> None:
+    """A range of the two takes versions that do not load together."""
+    exact = {each.name: str(each.specifier) for each in ranges("requirements.txt") if each.name.startswith("torch")}
+    assert exact.keys() == {"torch", "torchaudio"}
+    assert all(re.fullmatch(r"==\d+\.\d+\.\d+", each) for each in exact.values())
+    assert len(set(exact.values())) == 1
+
+
+def test_the_tools_of_the_tests_change_nothing_that_the_app_stands_on() -> None:
+    app, tools = (pins(lock) for lock in LOCKS)
+    for name in app.keys() & tools.keys():
+        assert {version(pin) for pin in tools[name]} <= {version(pin) for pin in app[name]}, f"{name}: make lock"
 
 
 def test_all_that_the_app_stands_on_is_locked() -> None:
-    locked = pins()
-    here = {name: [pin for pin in each if pin.marker is None or pin.marker.evaluate()] for name, each in locked.items()}
+    here = {name: [pin for pin in each if pin.marker is None or pin.marker.evaluate()] for name, each in pins("requirements.lock").items()}
     standing = {package.name for package in packages(ROOT / "requirements.txt")}
     assert len(standing) > 80
     assert standing <= {name for name, each in here.items() if len(each) == 1}
 
 
-@pytest.mark.parametrize("python", ["3.11.9", "3.12.3", "3.13.1"])
-def test_the_lock_file_has_one_version_of_each_for_every_python(python: str) -> None:
+def test_what_is_tested_here_is_what_is_locked() -> None:
+    for lock in LOCKS:
+        for name, each in pins(lock).items():
+            for pin in each:
+                if pin.marker is None or pin.marker.evaluate():
+                    assert metadata.version(name) == version(pin), f"{name}: make test installs what {lock} names"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", ["3.11.9", "3.12.3", "3.13.1", "3.14.0"])
+def test_a_lock_file_has_one_version_of_each_for_every_python(python: str, lock: str) -> None:
     system = {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython"}
     place = {"python_full_version": python, "python_version": python.rpartition(".")[0], **system}
-    for name, each in pins().items():
-        assert sum(pin.marker is None or pin.marker.evaluate(place) for pin in each) <= 1, name
-        if canonicalize_name(name) in {
-            canonicalize_name(Requirement(line).name) for line in (ROOT / "requirements.txt").read_text().split()
-        }:
-            assert any(pin.marker is None or pin.marker.evaluate(place) for pin in each), name
+    here = {name: [pin for pin in each if pin.marker is None or pin.marker.evaluate(place)] for name, each in pins(lock).items()}
+    assert all(len(each) <= 1 for each in here.values())
+    for wanted in ranges(RANGES[LOCKS.index(lock)]):
+        assert here[canonicalize_name(wanted.name)], wanted
 
 
 # --- A cluster

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.songs import ROOT
+from tests.test_jobs import no_practice
 from trajectory import indexing, workers
 from trajectory.collection import Collection, keep_trained
 from trajectory.indexing import CatchingUp, IndexingError, Tally
@@ -19,14 +20,10 @@ PIANO = ROOT / "assets/songs/05_solo_piano.ogg"
 MUSICNN = Weights(encoder="musicnn")
 
 
-def unpractised() -> None:
-    """Instead of workers.warm: no model is trained here."""
-
-
 @pytest.fixture(scope="module")
 def jobs() -> Iterator[Jobs]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "warm", unpractised)
+        patch.setattr(workers, "warm", no_practice)
         started = Jobs.start(workers=1)
         yield started
         started.close()

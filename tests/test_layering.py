@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *(
         "errors",
+        "logs",
         "clocks",
         "holding",
         "deployment",
-        "logs",
         "settings",
         "records",
         "containers",

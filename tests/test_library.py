@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from tests import audio_files
+from tests.children import line_of
 from tests.test_runs import assert_equal, make_run
 from trajectory import audio, catalogue, filing, holding, library, runs
 from trajectory.library import Library, LibraryError, home, run_id
@@ -603,7 +604,7 @@ def test_what_was_said_to_be_kept_outlives_a_kill_at_any_moment(tmp_path: Path) 
     for kill in range(4):
         writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(kill)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        said = [writer.stdout.readline() for _ in range(int(choose.integers(1, 8)))]
+        said = [line_of(writer) for _ in range(int(choose.integers(1, 8)))]
         time.sleep(choose.uniform(0, 0.03))
         writer.kill()
         said += writer.communicate(timeout=60)[0].splitlines()

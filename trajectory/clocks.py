@@ -1,8 +1,11 @@
 """Time that goes on evenly while somebody sets the clock of the machine."""
 
+import os
 import sys
 import time
 from typing import Any
+
+from trajectory import logs
 
 _BEGAN = time.time() - time.monotonic()
 
@@ -28,3 +31,4 @@ def make_dask_steady() -> None:
 def dask_setup(_worker: Any) -> None:
     """Dask calls it in a worker that loads this module before its work."""
     make_dask_steady()
+    logs.begin(os.environ)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from trajectory.records import Floats, Trajectory
 from trajectory.settings import Likeness, Pooling
 from trajectory.similarity import Index, SimilarityError, Space, moment_id
 
+LOG = logging.getLogger(__name__)
 FRAMES_A_SECOND = 4.0  # that are kept at most; finer ones are joined
 MOMENT_SECONDS, MOMENT_STEP = 4.0, 2.0
 HEARD = "heard-by-"  # how the names of kept frames begin
@@ -113,7 +115,8 @@ class Collection:
         if kept is not None:
             try:
                 return Heard.from_bytes(kept)
-            except CollectionError:
+            except CollectionError as error:
+                LOG.warning("%s", error)
                 self.library.drop(song_id, self.ear.file)
         return None
 
@@ -160,9 +163,12 @@ class Collection:
 
     def _opened(self, folder: Path, pooling: Pooling, likeness: Likeness) -> Index | None:
         """None where there is none of this ear, or a damaged one: it is made again."""
+        if not folder.is_dir():
+            return None
         try:
             index = Index.open(folder)
-        except SimilarityError:
+        except SimilarityError as error:
+            LOG.warning("an index of songs is made anew: %s", error)
             return None
         now = (self.ear.encoder, self.ear.version, pooling, likeness)
         return index if (index.space.encoder, index.space.version, index.space.pooling, index.space.likeness) == now else None
@@ -170,7 +176,8 @@ class Collection:
     def _vectors(self, song: str, vectors: Callable[[str, Trajectory], dict[str, Floats]]) -> dict[str, Floats]:
         try:
             heard = self.heard(song)
-        except TrajectoryError:  # deleted a moment ago
+        except TrajectoryError as error:  # deleted a moment ago, or not to be read now: the next question tries it again
+            LOG.info("a song is left out of an index: %s", error)
             return {}
         return {} if heard is None else vectors(song, heard.frames)
 

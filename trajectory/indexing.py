@@ -1,6 +1,7 @@
 """Many songs into the library's indexes: each is heard by a worker, what is done is left alone, and what fails is told at the end."""
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -20,8 +21,10 @@ from trajectory.runs import Run
 from trajectory.settings import RHYTHMS, SONG_ENDINGS, preset
 from trajectory.workers import Weights
 
+LOG = logging.getLogger(__name__)
 AT_ONCE = 4  # songs for each worker that are handed over: their sound waits in memory
 LOOK_SECONDS = 0.02
+UNHEARD = "something went wrong in listening to them (the log has it); what was heard is kept, and the others can be heard again"
 
 
 class IndexingError(TrajectoryError):
@@ -125,16 +128,21 @@ class CatchingUp(threading.Thread):
         under_way = self._under_way
         if under_way is None:
             raise AssertionError("a thread runs once")
-        for song in self.songs:
-            if self._stopped.is_set():
-                break
-            try:
-                under_way.take(song.title, self._begin(song))
-            except (TrajectoryError, OSError) as error:
-                self.tally.failed.append((song.title, str(error)))
-        under_way.settle(0)
-        self._under_way = None
-        del self._begin  # and with both the library, which is no longer in use here
+        try:
+            for song in self.songs:
+                if self._stopped.is_set():
+                    break
+                try:
+                    under_way.take(song.title, self._begin(song))
+                except (TrajectoryError, OSError) as error:
+                    self.tally.failed.append((song.title, str(error)))
+            under_way.settle(0)
+        except Exception:
+            LOG.exception("the songs that an encoder has not heard are left alone")
+            self.tally.failed.append((f"{len(self.songs) - self.tally.heard} songs", UNHEARD))
+        finally:
+            self._under_way = None
+            del self._begin  # and with both the library, which is no longer in use here
 
 
 class _UnderWay:

@@ -31,7 +31,10 @@ COUNT_SECONDS = 0.5  # between two counts of them
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
 STUCK_SECONDS = 60.0  # after which a worker that goes on with what nobody waits for is replaced
-PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the workers are tried again, by failures in a row
+EMPTY_SECONDS = 60.0  # after which the app's own workers, none of which is there, are started anew
+STILLBORN = 3  # own workers that may end, one after the other, before any was ready for a song
+VERDICT_SECONDS = 3.0  # that the end of a job waits for the word whether its worker can work at all
+PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds before the workers are tried again, by failures in a row
 
 CLIENT = {  # a song travels inside its task, so that a worker that takes over has it too
     "distributed.admin.large-graph-warning-threshold": "1 TiB",
@@ -45,6 +48,16 @@ KILLED = "the worker was ended again and again in the middle of this, perhaps fo
 LOST = "the workers stopped, and this work with them; start it again"
 CERTIFICATE = "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"  # as Dask calls it in the environment
 NO_WORKERS = "the workers cannot be had (the log has the reason); try again in a moment"
+BROKEN = (
+    "no song can be turned into a path at the moment: the workers fail in their practice; what is kept can be looked at, "
+    "and whoever runs this app finds the reason in its log"
+)
+DYING = (
+    "no song can be turned into a path at the moment: the workers end as they start; what is kept can be looked at, "
+    "and whoever runs this app finds the reason in its log"
+)
+DEAD = "the app has lost its way to the workers (the log has the reason); whoever runs it must start it again"
+MEND = "Packages that fit together are those of requirements.lock: end the app and start it with `make app`, which installs them."
 
 
 class Jobs(Queue):
@@ -70,10 +83,12 @@ class Jobs(Queue):
         return jobs
 
     def health(self) -> dict[str, Any]:
-        """For the health page. A worker is warm once it has practised a training."""
+        """For the health page. A worker is warm once it has practised a training; one is enough to take a song."""
         states = [job.state for job in self.active()]
-        about = {"ready": self._link.workers > 0, "workers": self._link.workers, "warm": self._link.warm}
-        return about | {"running": states.count("running"), "waiting": states.count("waiting"), "problem": self.problem}
+        ready = self._link.warm > 0 and self.problem is None
+        about = {"ready": ready, "workers": self._link.workers, "warm": self._link.warm}
+        problem = self.problem or (None if ready else f"the workers are starting, for {self._link.waited_seconds():.0f} s so far")
+        return about | {"running": states.count("running"), "waiting": states.count("waiting"), "problem": problem}
 
     def close(self) -> None:
         """Ends all jobs, and the workers that were started for them."""
@@ -97,6 +112,16 @@ class _Link:
         self.options = [*(["--workers", str(workers)] if workers else []), *(["--memory", str(memory_bytes)] if memory_bytes else [])]
         self.thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self.workers = self.warm = 0
+        self._failures = 0  # in a row, since a worker was last warm
+        self._since = time.monotonic()  # when the workers that are waited for were asked for
+        self._met = self._since  # when any of them was last there
+        self._proved = False  # whether one was warm since they were reached
+        self._unfit = False  # whether they were given up since one was last warm
+        self._there: set[str] = set()  # the addresses of all workers
+        self._cold: set[str] = set()  # of those that have not been warm yet
+        self._stillborn = 0  # of those, how many ended since a worker was last warm
+        self._broken: dict[str, str] = {}  # by address: how a worker's practice failed, as it says itself
+        self._said: set[str] = set()  # what of that is in the log
         self._offered = 0  # workers' resources for trainings
         self._topic = f"trajectory-{uuid.uuid4().hex}"
         self._following: dict[str, tuple[Job, asyncio.Task[None]]] = {}  # by the name under which Dask has the job
@@ -125,28 +150,43 @@ class _Link:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing is left to be told
             self._loop.call_soon_threadsafe(function)
 
+    def waited_seconds(self) -> float:
+        """How long the workers have been waited for."""
+        return time.monotonic() - self._since
+
     def _run(self) -> None:
         self._serving = self._loop.create_task(self._serve())
-        with contextlib.suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._serving)
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._serving)
+        except BaseException:
+            self._say(DEAD)
+            raise
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
 
     async def _serve(self) -> None:
-        failures = 0
         while True:
+            self._since = time.monotonic()
             try:
                 async with self._connected() as client:
-                    failures, self.queue.problem = 0, None
+                    if not self._unfit:
+                        self.queue.problem = None  # they were reached
                     await self._work(client)
+                if not self._proved:
+                    self._failures += 1
+                    if self._failures > 1 and self.address is None:
+                        self._unfit = True
+                        self._say(DYING)
             except TrajectoryError as error:
-                failures += 1
+                self._failures += 1
                 self._say(str(error))
             except Exception:
                 LOG.exception("the jobs lost their workers")
-                failures += 1
+                self._failures += 1
                 self._say(NO_WORKERS)
-            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            await asyncio.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
 
     def _say(self, problem: str) -> None:
         if problem != self.queue.problem:
@@ -179,7 +219,8 @@ class _Link:
             yield client
 
     async def _work(self, client: Client) -> None:
-        counted = -COUNT_SECONDS
+        counted, sentence = -COUNT_SECONDS, LOST
+        self._met, self._proved, self._cold, self._stillborn = time.monotonic(), False, set(), 0
         try:
             while client.status == "running":
                 if time.monotonic() >= counted + COUNT_SECONDS:
@@ -194,19 +235,45 @@ class _Link:
                         await self._wake.wait()
         except OSError:
             LOG.info("the scheduler does not answer", exc_info=True)
+        except JobError as error:
+            self._unfit, sentence = True, str(error)
+            raise
         finally:
             self._left.clear()
+            self._broken.clear()
             self.workers = self.warm = self._offered = 0
-            self.queue.fail_all(LOST)
+            self.queue.fail_all(sentence)
             await asyncio.gather(*[task for _, task in self._following.values()], return_exceptions=True)
 
     async def _count(self, client: Client) -> None:
         if client.scheduler is None:
             raise OSError("the client is closed")
-        found = (await client.scheduler.identity())["workers"].values()
+        found: dict[str, Any] = (await client.scheduler.identity())["workers"]
+        failures = {address: str(worker["metrics"].get(workers.TROUBLE) or "") for address, worker in found.items()}
+        self._broken = {address: failure for address, failure in failures.items() if failure}
         self.workers = len(found)
-        self.warm = sum(worker["metrics"].get(workers.WARM, 0) for worker in found)
-        self._offered = int(sum(worker["resources"].get(workers.TRAINING, 0) for worker in found))
+        self.warm = sum(worker["metrics"].get(workers.WARM, 0) for worker in found.values())
+        self._offered = int(sum(found[address]["resources"].get(workers.TRAINING, 0) for address in found.keys() - self._broken.keys()))
+        self._judge({address for address, worker in found.items() if worker["metrics"].get(workers.WARM)}, set(found))
+
+    def _judge(self, warm: set[str], found: set[str]) -> None:
+        """Raises where none of these workers can do its work, which another try may mend, later."""
+        for failure in set(self._broken.values()) - self._said:
+            LOG.error("a worker cannot work: its practice failed. %s\n%s", MEND, failure)
+            self._said.add(failure)
+        self._stillborn += len(self._cold - found)
+        self._there, self._cold = found, found - warm
+        if found:
+            self._met = time.monotonic()
+        if warm:
+            self._since, self._proved, self._failures, self._stillborn = time.monotonic(), True, 0, 0
+            if self._unfit:
+                self._unfit, self.queue.problem = False, None
+                LOG.info("the workers can work again")
+        elif found and found == self._broken.keys():
+            raise JobError(BROKEN)
+        elif self.address is None and (self._stillborn >= STILLBORN or time.monotonic() > self._met + EMPTY_SECONDS):
+            raise JobError(DYING)
 
     async def _replace_the_stuck(self, client: Client) -> None:
         """A decoder that hangs hears of no cancelling, but its process can be ended; what else ran in it begins again elsewhere."""
@@ -221,7 +288,9 @@ class _Link:
                 busy = True
             if busy:
                 LOG.warning("a worker went on for %g s with what nobody waits for, and is replaced", STUCK_SECONDS)
-                self._replacing = asyncio.create_task(client.restart_workers([worker], timeout=CLOSE_SECONDS, raise_for_error=False))
+                self._replacing = logs.watch(
+                    asyncio.create_task(client.restart_workers([worker], timeout=CLOSE_SECONDS, raise_for_error=False))
+                )
 
     def _hand_over(self, client: Client) -> None:
         with self.queue.lock:
@@ -243,10 +312,16 @@ class _Link:
 
         training = job.kind == "training"
         needs = {workers.TRAINING: 1} if training and self._offered else None  # other people's workers may not offer it
+        able = sorted(self._there - self._broken.keys()) if self._broken else None
         future = None
         try:
             future = client.submit(
-                *(workers.work, *job.call, self._topic), key=name, pure=False, resources=needs, priority=0 if training else 10
+                *(workers.work, *job.call, self._topic),
+                key=name,
+                pure=False,
+                workers=able,
+                resources=needs,
+                priority=0 if training else 10,
             )
             await self._keep(job, await future)
         except (CancelledError, OSError):  # Dask's own: the scheduler is gone, or forgot it
@@ -261,15 +336,16 @@ class _Link:
                 future.release()
 
     async def _keep(self, job: Job, outcome: workers.Outcome) -> None:
-        with self.queue.lock:
-            if job.ended:
-                return
-            job.arrived = True
         error = outcome.refusal
         if outcome.traceback is not None:
             LOG.error("a job failed in its worker\n%s", _unnamed(outcome.traceback, job.call), extra={"job": job.id})
             error = UNEXPECTED
-        elif error is None and job.keep is not None:
+            await self._await_verdict(job)
+        with self.queue.lock:
+            if job.ended:
+                return
+            job.arrived = True
+        if error is None and job.keep is not None:
             try:
                 await asyncio.to_thread(job.keep, outcome.result)
             except TrajectoryError as refusal:
@@ -279,6 +355,12 @@ class _Link:
                 error = NOT_KEPT
         kept = error is not None or job.keep is not None  # what was kept elsewhere need not stay in memory too
         self.queue.end(job, "failed" if error else "done", error=error, result=None if kept else outcome.result)
+
+    async def _await_verdict(self, job: Job) -> None:
+        """Where no worker has been warm yet, a failure may be theirs and not the song's: then `_judge` ends the job, and says so."""
+        until = time.monotonic() + VERDICT_SECONDS
+        while not (self._proved or job.ended) and time.monotonic() < until:
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 NICE = 5  # the pages come first
 END_SECONDS = 4.0  # after which a launcher that should end is ended
 START_SECONDS = 60.0
+PAUSES = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0)  # seconds before a worker is started again, by its starts within the last minute
+LOG = logging.getLogger(__name__)
 GIB = 1 << 30
 ROOT = Path(__file__).parents[1]
 
@@ -89,9 +91,14 @@ def main() -> None:
     logs.begin(os.environ)
     if hasattr(os, "nice"):
         os.nice(NICE)
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
-    holding.remove(folder)
+    try:
+        with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+            asyncio.run(_host(workers=options.workers, memory=options.memory, folder=folder))
+    except Exception:
+        LOG.exception("the workers ended by an error")
+        sys.exit(1)
+    finally:
+        holding.remove(folder)
 
 
 def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
@@ -109,7 +116,7 @@ def _end_with_the_input(end: Callable[[], object], folder: Path) -> None:
 async def _host(*, workers: int | None, memory: int | None, folder: Path) -> None:
     import dask
     from dask.system import CPU_COUNT
-    from distributed import Nanny, Scheduler
+    from distributed import Scheduler
     from distributed.system import MEMORY_LIMIT
 
     clocks.make_dask_steady()
@@ -122,10 +129,11 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
     gpus = visible_gpus(os.environ)
     count = workers or len(gpus) or CPU_COUNT
     limit = memory or int(min((16 if gpus else 4) * GIB, 0.7 * MEMORY_LIMIT / count))
+    patient_nanny = _patient_nanny()
 
     def nanny(number: int, address: str) -> Nanny:
         gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        return Nanny(
+        return patient_nanny(
             address,
             name=number,
             nthreads=2,
@@ -147,6 +155,26 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
                 await scheduler.finished()
             finally:  # workers hold nothing worth keeping: a training is not waited for
                 await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)
+
+
+def _patient_nanny() -> type[Nanny]:
+    """Dask's keeper of a worker process; this one says how its process ended, and starts one that ends again and again ever later."""
+    from distributed import Nanny, Status
+
+    class PatientNanny(Nanny):
+        def _on_worker_exit_sync(self, exitcode: int) -> None:
+            if self.status not in (Status.closing, Status.closed, Status.closing_gracefully):
+                how = f"was ended by signal {-exitcode}" if exitcode < 0 else f"ended with status {exitcode}"
+                LOG.warning("worker %s %s", self.name, how)
+            super()._on_worker_exit_sync(exitcode)
+
+        async def instantiate(self) -> Status:
+            now = time.monotonic()
+            self.starts = [start for start in getattr(self, "starts", []) if start > now - 60.0] + [now]
+            await asyncio.sleep(PAUSES[min(len(self.starts), len(PAUSES)) - 1])
+            return await super().instantiate()
+
+    return PatientNanny
 
 
 def visible_gpus(environment: Mapping[str, str]) -> list[str]:

@@ -1,8 +1,10 @@
 """What the log says, and how: a line in words, or an object of JSON a line for machines (TRAJECTORY_LOG=json)."""
 
+import asyncio
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +15,7 @@ FIELDS = ("job", "task", "outcome", "seconds")  # given as `extra`
 PLAIN = "%(asctime)s %(levelname)s %(message)s"
 OURS = "trajectory"
 SILENT = ("uvicorn.access",)  # addresses hold what only their owners may know
+LOG = logging.getLogger(__name__)
 
 
 class LogError(TrajectoryError):
@@ -33,7 +36,7 @@ class JsonLines(logging.Formatter):
 
 
 def begin(environment: Mapping[str, str]) -> None:
-    """Lets this program's log be written, and in JSON everybody else's in this process with it."""
+    """Lets this program's log be written, and in JSON everybody else's in this process with it; no thread ends unseen."""
     way = environment.get("TRAJECTORY_LOG") or "plain"
     if way not in ("plain", "json"):
         raise LogError(f"TRAJECTORY_LOG is {way!r}; choose 'plain' or 'json'")
@@ -47,6 +50,7 @@ def begin(environment: Mapping[str, str]) -> None:
         handler.setFormatter(JsonLines())
         logging.root.handlers = [handler]
         adopt_all()
+    threading.excepthook = _say_that_a_thread_ended
 
 
 def adopt_all() -> None:
@@ -69,3 +73,19 @@ def adopt(logger: logging.Logger) -> None:
 def is_json() -> bool:
     """Whether lines of JSON are written."""
     return any(isinstance(handler.formatter, JsonLines) for handler in logging.root.handlers)
+
+
+def watch(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    """Says in the log that a task in the background ended by an error; asyncio itself does so only once nothing holds the task."""
+    task.add_done_callback(_say_that_a_task_ended)
+    return task
+
+
+def _say_that_a_task_ended(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOG.error("the task %s ended by an error", task.get_name(), exc_info=error)
+
+
+def _say_that_a_thread_ended(about: threading.ExceptHookArgs) -> None:
+    if about.exc_type is not SystemExit and about.exc_value is not None:
+        LOG.error("the thread %s ended by an error", about.thread.name if about.thread else "", exc_info=about.exc_value)

@@ -11,7 +11,6 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from trajectory.audio import clock
@@ -63,10 +62,15 @@ class VisitorLibrary(Library):
     def exports(self) -> list[float]:
         """When they were made, within the last 24 hours."""
         now = self._now()
-        with suppress(OSError, ValueError, TypeError):
-            kept = json.loads((self.root / EXPORTS).read_text(encoding="utf-8"))
-            return [float(made) for made in kept if 0 <= now - made < DAY_SECONDS]
-        return []
+        with self._catalogue.told():  # a file that cannot be read now is no file without exports
+            try:
+                kept = json.loads((self.root / EXPORTS).read_text(encoding="utf-8"))
+                return [float(made) for made in kept if 0 <= now - made < DAY_SECONDS]
+            except FileNotFoundError:
+                return []
+            except (ValueError, TypeError):
+                LOG.warning("a visitor's exports cannot be read back, and are counted anew")
+                return []
 
     def delete_song(self, song_id: str) -> None:
         """Ends the song's links too, for good."""
@@ -151,10 +155,12 @@ class Visitors:
 
     def _note(self, name: str, now: float) -> None:
         seen = self._folder / name / SEEN
-        with suppress(OSError):  # a full disk keeps nobody from their songs
+        try:
             seen.touch()
             os.utime(seen, (now, now))
             self._noted[name] = now
+        except OSError as error:  # a full disk keeps nobody from their songs
+            LOG.warning("that a visitor was here could not be noted: %s", error.strerror)
 
     def _purge(self, name: str) -> None:
         with self._lock:
@@ -171,7 +177,7 @@ class Visitors:
             try:
                 idle = now - (folder / SEEN).stat().st_mtime
                 is_empty = not any((folder / "songs").iterdir())
-            except OSError:  # not whole yet, or gone
+            except FileNotFoundError:  # not whole yet, or gone
                 return
             if name in self._held or idle < (EMPTY_SECONDS if is_empty else self._deployment.idle_days * DAY_SECONDS):
                 return

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 TRAINING = "training"  # the resource of which each worker has one: its second thread is left to quick work
 WARM = "trajectory-warm"  # the name under which a worker tells that it has practised
+TROUBLE = "trajectory-trouble"  # and under which it tells how its practice failed: the traceback, or nothing
 PROGRESS_SECONDS = 0.1  # between two reports that are sent
 SNAPSHOT_SECONDS = 0.25
 PREVIEW_WINDOWS = 400  # that the preview's axes are found from; all of them are placed
@@ -386,8 +387,17 @@ def is_at(key: str, dask_worker: Worker) -> bool:
 
 def warm(dask_worker: Worker) -> None:
     """Dask calls it in every worker that joins: practises in the background, so that the first song need not wait for torch."""
+    failures: list[str] = []
     dask_worker.metrics[WARM] = lambda _: _practise.cache_info().currsize
-    threading.Thread(target=_practise, name="practise", daemon=True).start()
+    dask_worker.metrics[TROUBLE] = lambda _: failures[-1] if failures else ""
+    threading.Thread(target=_try_to_practise, args=(failures,), name="practise", daemon=True).start()
+
+
+def _try_to_practise(failures: list[str]) -> None:
+    try:
+        _practise()
+    except BaseException:  # noqa: BLE001 - the app logs it: this process may be on another machine
+        failures.append(traceback.format_exc())
 
 
 @functools.cache

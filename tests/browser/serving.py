@@ -10,10 +10,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -43,8 +44,8 @@ class Served:
 
 
 @contextmanager
-def served(home: Path, *, warm: bool = True, module: str = "streamlit") -> Iterator[Served]:
-    """The app over a library of its own, ended afterwards with all that it started."""
+def served(home: Path, *, warm: bool = True, module: str = "streamlit", environment: Mapping[str, str] = {}) -> Iterator[Served]:
+    """The app over a library of its own, ended afterwards with all that it started; its log is in that folder, too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,7 +53,7 @@ def served(home: Path, *, warm: bool = True, module: str = "streamlit") -> Itera
     began = time.perf_counter()
     with (home / "log.txt").open("w") as log:
         app = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"TRAJECTORY_HOME": str(home)}, stdout=log, stderr=log, start_new_session=True
+            command, cwd=ROOT, env=os.environ | {"TRAJECTORY_HOME": str(home)} | environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
             address = f"http://localhost:{port}"
@@ -66,7 +67,7 @@ def served(home: Path, *, warm: bool = True, module: str = "streamlit") -> Itera
             app.wait(20)
 
 
-def _until(address: str, home: Path, enough: Callable[[dict[str, int]], bool], *, seconds: float = 120) -> None:
+def _until(address: str, home: Path, enough: Callable[[dict[str, Any]], bool], *, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
@@ -76,7 +77,7 @@ def _until(address: str, home: Path, enough: Callable[[dict[str, int]], bool], *
     raise AssertionError((home / "log.txt").read_text())
 
 
-def health(address: str) -> dict[str, int]:
+def health(address: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310 - our own
             return dict(json.load(answer))

@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from tests import audio_files
+from tests.test_jobs import no_practice
 from tests.test_runs import make_run
 from trajectory import workers
 from trajectory.jobs import Jobs
@@ -81,10 +82,6 @@ def _tidied(shelf: Library, song: str, choose: np.random.Generator) -> None:
         shelf.purge(0)
 
 
-def no_practice() -> None:
-    """Instead of workers.warm: these workers live too short to profit."""
-
-
 def pretend(report: workers.Report, seed: int, name: str) -> Run:
     """A training without a network, which half a minute of torch would go before."""
     for _ in range(10):
@@ -105,7 +102,7 @@ def keep_an_app(root: str, said: str, seed: int) -> None:
     SAID.append(os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     choose, shelf = np.random.default_rng(seed), Library(root)
     shelf.purge()
-    workers.warm = no_practice  # type: ignore[assignment]
+    workers.warm = no_practice  # these workers live too short to profit from practice
     book = Jobs.start(workers=2)
     until = time.monotonic() + PATIENCE
     while not book.health()["ready"] and time.monotonic() < until:

@@ -4,7 +4,9 @@ FAISS finds the centres and searches the cells; what is kept of them are plain a
 of 512, took three times as long to make, does not let vectors go, and stayed below the recall that more cells bring.
 """
 
+import functools
 import importlib
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +21,7 @@ from trajectory.settings import Likeness
 from . import exact
 from .vectors import BLOCK, Rows, SimilarityError, sample
 
+LOG = logging.getLogger(__name__)
 CELLS = 4.0  # times the square root of the vectors
 TRAINED_ON = 40  # vectors a cell
 ROUNDS = 10  # of k-means
@@ -87,11 +90,13 @@ def cut(vectors: Floats, likeness: Likeness) -> Cells | None:
     return replace(cells, probes=_enough_probes(cells, vectors, likeness))
 
 
+@functools.cache
 def library() -> Any | None:
-    """FAISS, or None where it is not installed: then every search is exact."""
+    """FAISS, or None where it does not load: then every search is exact, which a large library feels."""
     try:
         return importlib.import_module("faiss")
-    except ImportError:
+    except ImportError as error:
+        LOG.warning("FAISS does not load, so that every search is exact: %s", error)
         return None
 
 

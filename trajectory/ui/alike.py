@@ -204,8 +204,8 @@ def _heatmap(song: SongEntry, heard: Heard) -> None:
         figure.add_scatter(
             x=along, y=wave[:, 0], line={"width": 0}, fill="tonexty", fillcolor="#2a9fd6", hoverinfo="skip", showlegend=False, yaxis="y2"
         )
-    except TrajectoryError:
-        st.caption("The waveform cannot be drawn.")
+    except TrajectoryError as error:
+        st.caption(f"The waveform cannot be drawn: {place.plain(str(error))}")
     figure.update_layout(
         height=460,
         margin={"l": 0, "r": 0, "t": 10, "b": 0},

@@ -37,6 +37,8 @@ from trajectory.visitors import VisitorLibrary, Visitors
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
 LOG = logging.getLogger(__name__)
 PLAYED = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".webm")
+LEAST_FREE = 20_000_000  # bytes of the disk without which a machine of one's own is not ready for a song
+UNREADABLE = "the folder that songs are kept in cannot be read and written (the log has the reason)"
 PLAYABLE = "sound.flac"  # kept beside a song whose own file browsers do not play
 SHARED = "shared"  # in an address: the token of a link; and where a session remembers it
 
@@ -204,6 +206,8 @@ async def _tidy() -> None:
             await anyio.to_thread.run_sync(lambda: visitors().tidy() if deployment().shared else _machines_library().purge())
         except TrajectoryError as error:
             LOG.warning("%s", error)  # every page says it again
+        except Exception:  # whatever it was, the next time may go well
+            LOG.exception("what was deleted could not be given up")
         await asyncio.sleep(UNDO_SECONDS)
 
 
@@ -212,7 +216,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     """Warms the workers before the first visitor comes, and ends them after the last."""
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
     looking.serve(asyncio.get_running_loop())
-    work, tidying = queue(), asyncio.create_task(_tidy())
+    work, tidying = queue(), logs.watch(asyncio.create_task(_tidy(), name="tidy"))
     threading.Thread(target=_practise, name="practise", daemon=True).start()
     yield {}
     tidying.cancel()
@@ -255,18 +259,35 @@ async def sound(request: Request) -> Response:
 
 
 async def health(_: Request) -> Response:
-    """Whether the app can take a song now, and how much it has to do."""
-    about = queue().health() | {"version": __version__}
+    """Whether the app can take a song now, or the sentence that says why not, and how much it has to do."""
+    about = queue().health() | {"version": __version__, "free_bytes": 0}
     try:
-        about["free_bytes"] = shutil.disk_usage(_machines_folder()).free
-    except (OSError, TrajectoryError):
-        about |= {"free_bytes": 0, "ready": False}
+        folder = _machines_folder()
+        about["free_bytes"] = shutil.disk_usage(folder).free
+        problem = await anyio.to_thread.run_sync(_problem_of, folder, about["free_bytes"])
+    except (OSError, TrajectoryError) as error:
+        LOG.warning("the folder of songs cannot be looked at: %s", error)
+        problem = UNREADABLE
+    if problem is not None:
+        about |= {"ready": False, "problem": about["problem"] or problem}
     return JSONResponse(about, status_code=200 if about["ready"] else 503)
 
 
 def _machines_folder() -> Path:
     """The data's, or before there is any, the nearest one above."""
     return next(folder for folder in (home(), *home().parents) if folder.is_dir())
+
+
+def _problem_of(folder: Path, free_bytes: int) -> str | None:
+    """Why no song can be kept in the data's folder now, if so; where visitors read it, without a path of the server."""
+    may = deployment()
+    if free_bytes < (may.free_bytes if may.shared else LEAST_FREE):
+        return "the disk is full: nothing new can be kept"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return UNREADABLE
+    if not may.shared:
+        _machines_library().usage()
+    return None
 
 
 ROUTES = [Route("/sound/{song}", sound), Route("/health", health)]

@@ -19,13 +19,18 @@ from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
 from trajectory.settings import Likeness, SectionSettings, Settings, preset
 from trajectory.similarity import Plane
-from trajectory.ui.services import PLAYABLE, PLAYED, address_of, jobs, library
+from trajectory.ui.services import PLAYABLE, PLAYED, address_of, jobs, library, queue
 
 TRAINED_BYTES = 200_000_000  # of sound that an encoder is trained on
 ENCODER = "train an encoder"  # one at a time
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def trouble() -> str | None:
+    """Why nothing can be worked on now, if so."""
+    return queue().problem
 
 
 def is_new(song: SongEntry, settings: Settings) -> bool:
