@@ -8,13 +8,14 @@ FROM python:3.11-slim
 WORKDIR /app
 COPY requirements.txt requirements.lock ./
 ARG CPU_INDEX=
-# torch and torchaudio must be of one family: both come from the same index.
+# torch and torchaudio must be of one family: both come from the same index. All else has the versions of the lock in both cases.
 RUN if [ -z "$CPU_INDEX" ]; then \
         pip install --no-cache-dir --require-hashes -r requirements.lock; \
     else \
         grep -E '^torch(audio)?==' requirements.txt > torch.txt \
+        && sed -nE 's/^([a-z].*[^ ]) *\\$/\1/p' requirements.lock > pins.txt \
         && pip install --no-cache-dir --index-url "$CPU_INDEX" -r torch.txt \
-        && pip install --no-cache-dir -r requirements.txt; \
+        && pip install --no-cache-dir --constraint pins.txt -r requirements.txt; \
     fi
 
 COPY app.py LICENSE ./

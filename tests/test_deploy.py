@@ -85,6 +85,12 @@ def test_the_image_names_no_registry_and_takes_the_hashes_unless_told_otherwise(
     assert any("--require-hashes -r requirements.lock" in command for command in instructions("RUN"))
 
 
+def test_the_image_without_cuda_has_the_versions_of_the_lock_too() -> None:
+    (command,) = [found[0] for each in instructions("RUN") if (found := re.search(r"sed .*? requirements.lock", each))]
+    made = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [Requirement(line) for line in made.splitlines()] == [pin for each in pins("requirements.lock").values() for pin in each]
+
+
 def environment() -> dict[str, str]:
     return dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
 

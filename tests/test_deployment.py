@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import errno
 import gc
 import json
 import logging
@@ -17,6 +18,7 @@ from tests.songs import ROOT
 from tests.test_jobs import at_once, ignore_everything, no_practice
 from trajectory import jobs as jobs_module
 from trajectory import logs, pipeline, queueing
+from trajectory.catalogue import LibraryError
 from trajectory.clocks import steady
 from trajectory.deployment import Deployment, DeploymentError, is_loopback
 from trajectory.desk import Desk
@@ -161,6 +163,20 @@ def test_the_disk_is_not_filled_by_visitors_together(tmp_path: Path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(10_000, 9_500, 500))
     with pytest.raises(QuotaError, match="little room"):
         own.add_song(LOOP, name="loop.ogg")
+
+
+def test_exports_that_cannot_be_read_are_not_counted_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = visitors(tmp_path, exports=1).library("a")
+    own.may_export()
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(LibraryError, match="Too many open files"):
+            own.may_export()
+    assert len(own.exports()) == 1
 
 
 def test_exports_are_counted_over_a_day_and_a_restart(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ ORDER = [
         "naming",
         "filing",
         "library",
+        "sources",
         "collection",
         "pipeline",
         "workers",

@@ -2,9 +2,11 @@ import csv
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -170,6 +172,59 @@ def test_divergence_writes_a_table_numbers_a_plot_and_words(tmp_path: Path, caps
     assert (out / "divergence.png").read_bytes().startswith(b"\x89PNG")
     assert "past-only" in (out / "divergence.html").read_text(encoding="utf-8")
     assert "The encoder itself was trained on the whole song" in (out / "methods.txt").read_text()
+
+
+def streams(film: Path) -> list[str]:
+    with av.open(str(film)) as container:
+        return sorted(stream.type for stream in container.streams)
+
+
+def test_a_run_finds_the_file_that_it_was_made_from_and_says_where_it_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "home"))
+    song, run, out = tmp_path / "My song.ogg", str(tmp_path / "run"), tmp_path / "film.mp4"
+    song.write_bytes(Path(LOOP).read_bytes())
+    film = ["video", run, "--size", "320x240", "--fps", "5", "--to", "2", "--draft", "--out", str(out)]
+    run_json(capsys, "embed", str(song), "--to", "4", "--out", run, *QUICK)
+    run_json(capsys, *film)
+    assert streams(out) == ["audio", "video"]
+
+    def said(*arguments: str) -> str:
+        assert main([*arguments]) == 0
+        return capsys.readouterr().err
+
+    moved = song.rename(tmp_path / "moved.ogg")
+    gone = f"{song}, from which this run was made, is no longer there or has changed"
+    assert said(*film) == f"trajectory: the film is silent: {gone}; name the song's file with --song\n"
+    assert streams(out) == ["video"]
+    song.write_bytes(b"another song under its name")
+    assert "has changed" in said(*film)
+    assert "the page and the bundle hold no sound" in said("export", run, "--with-sound", "--out", str(tmp_path / "out"))
+    assert said(*film, "--song", str(moved)) == ""
+    assert streams(out) == ["audio", "video"]
+    assert said(*film[:-1], str(tmp_path / "poster.png")) == ""  # which has no sound to miss
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "another"))
+    assert "it is not known where My song.ogg lies" in said(*film)
+
+
+def test_where_a_song_lies_leaves_the_machine_with_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAJECTORY_HOME", str(tmp_path / "home"))
+    secret = tmp_path / "a secret place"
+    secret.mkdir()
+    (secret / "song.ogg").write_bytes(Path(LOOP).read_bytes())
+    run_json(capsys, "embed", str(secret / "song.ogg"), "--to", "4", "--out", str(tmp_path / "run"), *QUICK)
+    kinds = "npz,csv,html,gltf,bundle"
+    run_json(capsys, "export", str(tmp_path / "run"), "--as", kinds, "--with-sound", "--out", str(tmp_path / "out"))
+    files = [path for folder in ("run", "out") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    for path in [path for path in files if path.suffix == ".zip"]:
+        with zipfile.ZipFile(path) as bundle:
+            bundle.extractall(tmp_path / "out" / "unpacked")
+    files += [path for path in (tmp_path / "out/unpacked").rglob("*") if path.is_file()]
+    assert len(files) > 12
+    assert [path for path in files if b"a secret place" in path.read_bytes()] == []
 
 
 def test_a_song_is_kept_in_the_library_exported_filmed_and_brought_back(

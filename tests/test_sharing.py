@@ -1,3 +1,4 @@
+import errno
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -191,3 +192,20 @@ def test_a_damaged_link_leads_to_nothing(visitors: Visitors, owner: VisitorLibra
     with pytest.raises(SharingError):
         visitors.shared(token)
     assert visitors.shares.of(owner.name) == []
+
+
+def test_a_link_that_cannot_be_looked_up_now_is_not_said_to_lead_to_nothing(
+    visitors: Visitors, owner: VisitorLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = visitors.shares.make(owner.name, parts(owner)[0])
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(SharingError, match="cannot be looked up at the moment"):
+            visitors.shared(token)
+        with pytest.raises(SharingError, match="at the moment"):
+            visitors.shares.end(owner.name)
+    assert visitors.shared(token).songs()

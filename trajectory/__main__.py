@@ -78,10 +78,12 @@ def embed(options: argparse.Namespace) -> None:
 
 def _kept(run: Run, song: Path, options: argparse.Namespace) -> dict[str, str]:
     """Where the run is from now on: in the folder that was named, else with its song in the library."""
-    from trajectory import runs
+    from trajectory import runs, sources
 
     if options.out:
-        return {"run": str(runs.save(run, options.out))}
+        folder = runs.save(run, options.out)
+        sources.remember(run, song)
+        return {"run": str(folder)}
     entry = _library().song(options.song) if ID.fullmatch(options.song) else _library().add_song(song, name=song.name)
     return {"song_id": entry.id, "run": _library().add_run(entry.id, run).id}
 
@@ -165,7 +167,8 @@ def export(options: argparse.Namespace) -> None:
     from trajectory import audio, pipeline
     from trajectory import export as exporting
 
-    run, sound = _run(options.what), _sound(options)
+    run = _run(options.what)
+    sound = _sound(run, options, wanted="the page and the bundle hold no sound" if options.with_sound else None)
     heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound else None
     kept = exporting.export(
         run,
@@ -200,7 +203,8 @@ def film(options: argparse.Namespace) -> None:
 
     from trajectory import audio, filming, pipeline, video
 
-    run, sound = _run(options.what), _sound(options)
+    run, has_sound = _run(options.what), not options.forming and Path(options.out).suffix in video.SOUNDING
+    sound = _sound(run, options, wanted="the film is silent" if has_sound else None)
     listens = sound and (options.strip or options.hue in HEARD)
     heard = pipeline.heard(audio.load(sound, section=run.settings.section)) if sound and listens else None
     against = _run(options.against) if options.against else None
@@ -232,7 +236,7 @@ def film(options: argparse.Namespace) -> None:
             bar.total = progress.frames
             bar.update(progress.frame - bar.n)
 
-        track = None if options.forming else sound
+        track = sound if has_sound else None
         out = filming.film(shots, Path(options.out), settings, sound=track, features=heard, time=options.at, report=report)
     _show({"film": str(out), "bytes": out.stat().st_size}, options)
 
@@ -314,11 +318,23 @@ def _run(what: str) -> Run:
     return runs.load(what if os.path.isdir(what) or not ID.fullmatch(what) else _library().place(what))  # noqa: PTH112 - never raises
 
 
-def _sound(options: argparse.Namespace) -> Path | None:
-    """The song of a run: what was named, or what the library has."""
+def _sound(run: Run, options: argparse.Namespace, *, wanted: str | None = None) -> Path | None:
+    """The song of a run: what was named, what the library has, or the file that the run was made from.
+
+    Where there is none and it is wanted for something, a sentence says what goes without, and how it can have it.
+    """
+    from trajectory import sources
+
     if options.song:
         return Path(options.song) if not ID.fullmatch(options.song) else _library().sound(options.song)
-    return _library().sound(_library().run_entry(options.what).song_id) if ID.fullmatch(options.what) else None
+    if ID.fullmatch(options.what):
+        return _library().sound(_library().run_entry(options.what).song_id)
+    try:
+        return sources.find(run)
+    except sources.SourceError as error:
+        if wanted is not None:
+            print(_printable(f"trajectory: {wanted}: {error}; name the song's file with --song"), file=sys.stderr)
+        return None
 
 
 def _write_npz(path: str, **arrays: Any) -> None:

@@ -68,7 +68,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--as", dest="kinds", default="npz", metavar="A,B", help="of npz, csv, html, gltf and bundle (default: %(default)s)"
     )
     command.add_argument("--out", required=True, metavar="DIR", help="takes the files")
-    command.add_argument("--song", metavar="SONG", help="its sound file, for loudness and brightness (default: the library's)")
+    command.add_argument("--song", metavar="SONG", help="its sound file, for loudness and brightness (default: as for video)")
     command.add_argument("--with-sound", action="store_true", help="put the sound itself into the page and the bundle")
     command.add_argument("--hue", default="time", choices=HUES, help="what colours the path (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -84,7 +84,11 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     command.add_argument("what", metavar="RUN", help="a run folder, or its id in the library")
     command.add_argument("--out", required=True, metavar="FILE", help=".mp4, .webm, .zip of PNGs, .gif, .webp, .png or .svg")
     command.add_argument("--against", metavar="RUN2", help="another run of the song, beside it")
-    command.add_argument("--song", metavar="SONG", help="its sound file (default: the library's; without one the film is silent)")
+    command.add_argument(
+        "--song",
+        metavar="SONG",
+        help="its sound file (default: the library's, or the one that the run was made from if it is still the same)",
+    )
     command.add_argument("--size", type=_size, default="1920x1080", metavar="WxH", help="(default: %(default)s)")
     command.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second (default: %(default)s)")
     command.add_argument(

@@ -5,6 +5,7 @@ A link holds a token; the disk holds only the token's digest, so that who reads 
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from trajectory.errors import TrajectoryError
 from trajectory.library import Library
 from trajectory.settings import Settings
 
+LOG = logging.getLogger(__name__)
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 random bytes
 MOST = 200  # links of one owner
 READ_ONLY = "this was shared with you to look at and to hear, so nothing of it can be changed or trained; ask its owner for the file"
@@ -86,8 +88,12 @@ class Shares:
             digest, owner, _ = file.name.split(".")
             try:
                 yield Share(digest=digest, owner=owner, **json.loads(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):  # taken back a moment ago, or damaged: it leads to nothing
+            except FileNotFoundError:  # taken back a moment ago
                 continue
+            except (ValueError, TypeError) as error:
+                LOG.warning("the link %s is damaged, and leads to nothing (%s)", digest, error)
+            except OSError as error:  # it may be read later, so it is not said to lead to nothing
+                raise SharingError(f"this link cannot be looked up at the moment ({error.strerror}); try again in a while") from error
 
 
 class SharedLibrary(Library):

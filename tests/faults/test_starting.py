@@ -116,6 +116,7 @@ def test_workers_that_are_killed_in_their_practice_are_said(packages: Path, capf
 
 def test_a_worker_that_cannot_work_gets_none_where_others_can(log: pytest.LogCaptureFixture) -> None:
     link = jobs.Jobs(address=None, workers=1, memory_bytes=None, longest={})._link
+    link._loop.close()  # nothing is begun
     link._broken = {"tcp://one": "Traceback\nOSError: no"}
     link._judge({"tcp://two"}, {"tcp://one", "tcp://two"})
     assert link._there - link._broken.keys() == {"tcp://two"}

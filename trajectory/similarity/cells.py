@@ -90,14 +90,19 @@ def cut(vectors: Floats, likeness: Likeness) -> Cells | None:
     return replace(cells, probes=_enough_probes(cells, vectors, likeness))
 
 
-@functools.cache
 def library() -> Any | None:
     """FAISS, or None where it does not load: then every search is exact, which a large library feels."""
     try:
         return importlib.import_module("faiss")
     except ImportError as error:
-        LOG.warning("FAISS does not load, so that every search is exact: %s", error)
+        _say(str(error))
         return None
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    """Once, and not at every search."""
+    LOG.warning("FAISS does not load, so that every search is exact: %s", reason)
 
 
 def searcher(cells: Cells, vectors: Floats, likeness: Likeness) -> Any | None:

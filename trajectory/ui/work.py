@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -75,9 +74,11 @@ def begin_heard(song: SongEntry, section: SectionSettings) -> Features | Job:
 
     def find() -> Features | None:
         kept = own.kept(song.id, name)
-        with suppress(FeatureError):  # what cannot be read back is heard again
+        try:
             return Features.from_bytes(kept) if kept is not None else None
-        return None
+        except FeatureError as error:
+            LOG.warning("what was heard in a song cannot be read back, and is heard again (%s)", error)
+            return None
 
     def keep(found: Features) -> None:
         own.keep(song.id, name, found.to_bytes())

@@ -4,11 +4,12 @@ A shot's points are shown coordinates (`figures.shown`), its times are seconds o
 """
 
 from .camera import Camera, Held, Keys, Turn, VideoError, home, project
-from .films import FilmProgress, film, frame, loop, poster_png, poster_svg
+from .films import SOUNDING, FilmProgress, film, frame, loop, poster_png, poster_svg
 from .panel import Box
 from .shots import FilmSettings, Overlay, Shot, span
 
 __all__ = [
+    "SOUNDING",
     "Box",
     "Camera",
     "FilmProgress",

@@ -28,6 +28,7 @@ from .shots import FilmSettings, Shot
 from .sound import soundtrack
 
 FILMS = (".mp4", ".webm", ".zip")
+SOUNDING = (".mp4", ".webm")  # of those, which can hold sound
 LOOPS = (".gif", ".webp")
 LOOP_FPS = 20  # a GIF counts in hundredths of a second
 
