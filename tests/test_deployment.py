@@ -26,7 +26,8 @@ from trajectory.jobs import Jobs
 from trajectory.library import UNDO_SECONDS
 from trajectory.settings import SectionSettings, TrainingSettings, preset
 from trajectory.sharing import SharingError
-from trajectory.ui.cookies import COOKIE, Cookies, secret_of
+from trajectory.ui.cookies import COOKIE, Cookies
+from trajectory.visitor_secrets import VisitorSecrets
 from trajectory.visitors import DAY_SECONDS, QuotaError, Visitors
 
 LOOP = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
@@ -261,6 +262,30 @@ def test_what_a_visitor_deleted_is_given_up_though_they_left(tmp_path: Path, mon
     assert len(list((tmp_path / "visitors" / name / "songs").iterdir())) == 1
 
 
+def test_what_comes_back_must_fit_too(tmp_path: Path) -> None:
+    own = visitors(tmp_path, bytes=LOOP.stat().st_size + 5_000).library("a")
+    song = own.add_song(LOOP, name="loop.ogg")
+    own.delete_song(song.id)
+    own.add_song(PIANO, name="piano.ogg")
+    with pytest.raises(QuotaError, match="does not fit beside what you added since"):
+        own.restore_song(song.id)
+    assert [each.name for each in own.songs()] == ["piano.ogg"]
+    assert own.usage().live_bytes <= LOOP.stat().st_size + 5_000
+    own.delete_song(own.songs()[0].id)
+    assert own.restore_song(song.id).id == song.id
+
+
+def test_minutes_that_come_back_must_fit_too(tmp_path: Path) -> None:
+    own = visitors(tmp_path, minutes=0.6).library("a")
+    song = own.add_song(LOOP, name="loop.ogg")
+    own.delete_song(song.id)
+    own.add_song(PIANO, name="piano.ogg")
+    with pytest.raises(QuotaError, match="does not fit"):
+        own.restore_song(song.id)
+    with pytest.raises(QuotaError, match="delete some first"):
+        own.add_song(LOOP, name="loop.ogg")
+
+
 # --- Work
 
 
@@ -354,48 +379,155 @@ def test_decoding_and_training_need_no_network(monkeypatch: pytest.MonkeyPatch) 
 # --- The cookie
 
 
-def answered(*, known: bool = True, scheme: str = "http", **headers: str) -> dict[str, str]:
+def answered(register: VisitorSecrets | None, *, scheme: str = "http", method: str = "GET", **headers: str) -> dict[str, str]:
     """The headers of an answer, as a browser's request gets them through the middleware."""
     sent: list[dict[str, Any]] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        given = [(b"content-type", b"text/html"), (b"cache-control", b"public, max-age=600")]
+        await send({"type": "http.response.start", "status": 200, "headers": given})
         await send({"type": "http.response.body", "body": b""})
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": "/", "scheme": scheme, "headers": named}
-    asyncio.run(Cookies(app, known=known)(scope, None, send))  # type: ignore[arg-type]
+    scope = {"type": "http", "method": method, "path": "/", "scheme": scheme, "headers": named}
+    asyncio.run(Cookies(app, register=register)(scope, None, send))  # type: ignore[arg-type]
     return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
-def test_a_page_brings_a_cookie_that_cannot_be_guessed_read_or_sent_by_others() -> None:
-    first, second = (answered(accept="text/html,*/*")["set-cookie"] for _ in range(2))
-    secret = first.partition("=")[2].partition(";")[0]
-    assert secret_of({COOKIE: secret}) == secret
+@pytest.fixture
+def register(tmp_path: Path) -> VisitorSecrets:
+    return VisitorSecrets(tmp_path)
+
+
+def value_of(cookie: str) -> str:
+    return cookie.partition("=")[2].partition(";")[0]
+
+
+def test_a_page_brings_a_cookie_that_cannot_be_guessed_read_or_sent_by_others(register: VisitorSecrets) -> None:
+    first, second = (answered(register, accept="text/html,*/*")["set-cookie"] for _ in range(2))
+    secret = register.recognise([value_of(first)])
+    assert secret is not None
     assert secret not in second
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(first.split("; "))
     assert "Secure" not in first
-    again = answered(accept="text/html", cookie=f"other=1; {COOKIE}={secret}")["set-cookie"]
+    again = answered(register, accept="text/html", cookie=f"other=1; {COOKIE}={value_of(first)}")["set-cookie"]
     assert again == first  # it begins anew, and stays the same
 
 
-def test_a_cookie_given_over_https_is_never_sent_without() -> None:
-    assert answered(accept="text/html", scheme="https")["set-cookie"].endswith("; Secure")
-    assert answered(accept="text/html", x_forwarded_proto="https, http")["set-cookie"].endswith("; Secure")
+def test_a_cookie_given_over_https_is_never_sent_without(register: VisitorSecrets) -> None:
+    for answer in (
+        answered(register, accept="text/html", scheme="https"),
+        answered(register, accept="text/html", x_forwarded_proto="https, http"),
+    ):
+        assert answer["set-cookie"].startswith(f"__Host-{COOKIE}=")
+        assert answer["set-cookie"].endswith("; Secure")
+        assert "Domain" not in answer["set-cookie"]
 
 
-def test_what_is_no_page_brings_no_cookie_and_every_answer_is_what_it_says_it_is() -> None:
-    assert "set-cookie" not in answered(accept="*/*")
-    assert "set-cookie" not in answered(accept="text/html", known=False)
-    assert answered()["x-content-type-options"] == "nosniff"
+def test_an_answer_with_a_cookie_is_kept_by_no_cache(register: VisitorSecrets) -> None:
+    page = answered(register, accept="text/html", sec_fetch_mode="navigate")
+    assert (page["cache-control"], page["vary"]) == ("private, no-store", "Cookie")
+    for other in ({"accept": "*/*"}, {"accept": "text/html", "sec_fetch_mode": "cors"}, {"accept": "text/html", "method": "POST"}):
+        answer = answered(register, **other)
+        assert "set-cookie" not in answer
+        assert answer["cache-control"] == "public, max-age=600"
+    assert "set-cookie" not in answered(None, accept="text/html")
 
 
-@pytest.mark.parametrize("cookie", ["", "short", "x" * 44, "../../etc/passwd", "ä" * 43, "x" * 42 + "\n"])
-def test_a_cookie_that_was_made_up_is_none(cookie: str) -> None:
-    assert secret_of({COOKIE: cookie}) is None
+@pytest.mark.parametrize("cookie", ["", "short", "x" * 43, "../../etc/passwd", "ä" * 43, "x" * 42 + "\n", f"{'x' * 43}.20000.{'y' * 43}"])
+def test_a_cookie_that_was_made_up_is_nobodys(cookie: str, register: VisitorSecrets) -> None:
+    assert register.recognise([cookie]) is None
+    assert register.recognise([register.issue(cookie)]) != cookie
+
+
+def test_a_signature_is_of_one_secret_one_day_and_one_app(register: VisitorSecrets, tmp_path: Path) -> None:
+    secret, day, signature = register.issue("").split(".")
+    other = register.issue("").partition(".")[0]
+    for made_up in (f"{other}.{day}.{signature}", f"{secret}.{int(day) + 1}.{signature}", f"{secret}.{day}.{signature[::-1]}"):
+        assert register.recognise([made_up]) is None
+    assert VisitorSecrets(tmp_path).recognise([f"{secret}.{day}.{signature}"]) == secret  # after a restart
+    assert VisitorSecrets(tmp_path / "another").recognise([f"{secret}.{day}.{signature}"]) is None
+    assert (tmp_path / "visitors.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_cookie_is_renewed_by_a_visit_and_ends_without(tmp_path: Path) -> None:
+    clock = Clock()
+    register = VisitorSecrets(tmp_path, now=clock)
+    value = register.issue("")
+    clock.ahead = 300 * DAY_SECONDS
+    renewed = register.issue(value)
+    assert renewed != value
+    assert register.recognise([renewed]) == register.recognise([value])
+    clock.ahead = 500 * DAY_SECONDS
+    assert register.recognise([value]) is None
+    assert register.recognise([renewed]) is not None
+
+
+def test_a_cookie_of_before_there_were_signatures_is_known_by_its_library_alone(tmp_path: Path) -> None:
+    all_of_them, secret = visitors(tmp_path), "s" * 43
+    assert all_of_them.secrets.recognise([secret]) is None
+    all_of_them.library(secret).add_song(LOOP, name="loop.ogg")
+    assert all_of_them.secrets.recognise([secret]) == secret
+    assert all_of_them.secrets.recognise([all_of_them.secrets.issue(secret)]) == secret
+
+
+def test_who_asks_to_be_forgotten_leaves_nothing_and_gets_a_new_cookie(tmp_path: Path) -> None:
+    all_of_them = visitors(tmp_path)
+    value = all_of_them.secrets.issue("")
+    secret = str(all_of_them.secrets.recognise([value]))
+    own = all_of_them.library(secret)
+    song = own.add_song(LOOP, name="loop.ogg")
+    token = all_of_them.shares.make(own.name, song.id)
+    all_of_them.forget(secret)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "visitors.key"]
+    assert not own.songs()
+    with pytest.raises(SharingError):
+        all_of_them.shared(token)
+    with pytest.raises(LibraryError, match="no longer in the library"):  # a job that ends only now
+        own.keep(song.id, "late.npz", b"x")
+    assert all_of_them.secrets.recognise([all_of_them.secrets.issue(value)]) != secret
+    all_of_them.forget("who never had anything")
+
+
+def test_nothing_is_made_for_a_visitor_before_their_first_song(tmp_path: Path) -> None:
+    all_of_them = visitors(tmp_path)
+    own = all_of_them.library("looks in")
+    assert (own.songs(), own.usage().bytes, own.exports(), own.training_refused()) == ([], 0, [], None)
+    own.purge(0)
+    own.delete_song("0" * 16)
+    with pytest.raises(LibraryError, match="no longer in the library"):
+        own.keep("0" * 16, "a.npz", b"x")
+    all_of_them.tidy()
+    assert list(tmp_path.iterdir()) == []
+    own.add_song(LOOP, name="loop.ogg")
+    assert len(all_of_them.library("looks in").songs()) == 1
+
+
+def test_open_catalogues_are_few_however_many_visitors_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trajectory.visitors.MOST_OPEN", 3)
+    all_of_them = visitors(tmp_path)
+    held = [all_of_them.library(str(number)) for number in range(12)]
+    for own in held:
+        own.add_song(LOOP, name="loop.ogg")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        for number in range(12):
+            assert len(all_of_them.library(str(number)).songs()) == 1
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert sum(own._catalogue._held is not None for own in held) <= 4
+    held[0].delete_song(held[0].songs()[0].id)  # of one that was let go of
+    monkeypatch.setattr("trajectory.library.steady", lambda: steady() + 2 * UNDO_SECONDS)
+    all_of_them.tidy()
+    assert not list((held[0].root / "songs").iterdir())
+
+
+def test_a_full_disk_is_asked_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(QuotaError, match="little room left"):
+        visitors(tmp_path, free_bytes=10**15).library("a").add_song(LOOP, name="loop.ogg")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- What is told

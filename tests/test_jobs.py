@@ -426,3 +426,66 @@ def test_a_song_lies_in_a_private_folder_under_a_name_of_ours(name: str) -> None
 def test_each_gpu_gets_its_worker() -> None:
     assert launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, GPU-5"}) == ["0", "GPU-5"]
     assert launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+
+
+@pytest.mark.usefixtures("unpractised")
+def test_nobody_reaches_the_apps_own_workers_without_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    others = launchers()
+    with cluster(workers=1) as jobs:
+        until(lambda: jobs.health()["ready"])
+        (launcher,) = set(launchers()) - set(others)
+        family = [launcher, *launcher.children(recursive=True)]
+        listening = [
+            connection.laddr
+            for process in family
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        stranger = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        for address in listening:
+            told = subprocess.run(
+                [sys.executable, "-c", STRANGER, str(address.port)], env=stranger, capture_output=True, text=True, timeout=60, check=True
+            )
+            assert told.stdout == "refused\n", (address, told.stdout, told.stderr)
+        keys = list(tmp_path.rglob("*.pem"))
+        assert len(keys) == 2
+        for path in keys:
+            assert path.stat().st_mode & 0o777 == 0o600
+            assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert not list(tmp_path.iterdir())
+
+
+STRANGER = """
+import asyncio, http.client, sys
+from distributed import Client
+from distributed.security import Security
+
+port = int(sys.argv[1])
+
+async def reach(address, security):
+    try:
+        async with asyncio.timeout(5):
+            client = await Client(address, asynchronous=True, timeout=2, security=security, set_as_default=False)
+            await client.close()
+            return [address]
+    except (OSError, ValueError, TimeoutError):
+        return []
+
+async def main():
+    reached = await reach(f"tcp://127.0.0.1:{port}", None)
+    reached += await reach(f"tls://127.0.0.1:{port}", Security.temporary())  # keys of one's own
+    try:
+        pages = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        for path in ("/info/main/workers.html", "/json/counts.json", "/metrics", "/health"):
+            pages.request("GET", path)
+            answer = pages.getresponse()
+            answer.read()
+            reached += [path] if answer.status != 404 else []
+    except (OSError, http.client.HTTPException):
+        pass
+    print(", ".join(reached) or "refused")
+
+asyncio.run(main())
+"""

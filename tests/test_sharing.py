@@ -7,7 +7,6 @@ import pytest
 
 from tests.songs import ROOT
 from trajectory import pipeline
-from trajectory.catalogue import LibraryError
 from trajectory.deployment import Deployment
 from trajectory.library import Library
 from trajectory.runs import Run
@@ -115,8 +114,33 @@ def test_nothing_is_changed_through_a_link(visitors: Visitors, owner: VisitorLib
             change()
     assert seen.training_refused() == READ_ONLY
     assert owner.song(song).title == "CC0 loop, 120 BPM"
-    seen.keep(song, "heard.npz", b"worked out")
-    assert owner.kept(song, "heard.npz") == b"worked out"
+    seen.keep(song, "heard-0-end.npz", b"worked out")
+    assert owner.kept(song, "heard-0-end.npz") == b"worked out"
+    for name in ("film-0123456789ab.mp4", "heard-by-musicnn-1.bin", "note.txt", "sound.ogg"):
+        with pytest.raises(SharingError, match="ask its owner"):
+            seen.keep(song, name, b"somebody else's")
+
+
+def test_a_link_that_was_taken_back_shows_nothing_to_who_is_still_looking(visitors: Visitors, owner: VisitorLibrary) -> None:
+    song, _, (run, _) = parts(owner)
+    seen = shared(visitors, owner)
+    assert seen.songs()
+    visitors.shares.end(owner.name)
+    assert seen.songs() == []
+    reads: list[Callable[[], object]] = [
+        lambda: seen.song(song),
+        lambda: seen.sound(song),
+        lambda: seen.kept(song, "heard-0-end.npz"),
+        lambda: seen.kept_files(song, "film-"),
+        lambda: seen.run(run),
+        lambda: seen.place(run),
+        lambda: seen.runs_of(song),
+        lambda: seen.find_run(song, preset("pure", **QUICK)),
+        lambda: seen.keep(song, "heard-0-end.npz", b"x"),
+    ]
+    for read in reads:
+        with pytest.raises(SharingError, match="took it back"):
+            read()
 
 
 def test_whatever_a_library_learns_to_do_is_decided_for_links_too() -> None:
@@ -172,7 +196,7 @@ def test_a_song_that_is_deleted_while_somebody_looks_is_gone_for_them(visitors: 
     seen = shared(visitors, owner)
     owner.delete_song(song)
     assert seen.songs() == []
-    with pytest.raises(LibraryError, match="no longer in the library"):
+    with pytest.raises(SharingError, match="was deleted"):
         seen.sound(song)
 
 

@@ -37,7 +37,7 @@ class Visitor:
         self._heard = 0.0  # when the server said something last
         self._name: str | None = None  # of the page that is being written
         self._moved_to: str | None = None  # of the one that was written last
-        self._session = self._run = self._page = self.query = self._cookie = ""
+        self._session = self._run = self._page = self.query = self.cookie = self._token = ""
         self._moved = asyncio.Event()
 
     @classmethod
@@ -45,9 +45,16 @@ class Visitor:
     async def at(cls, address: str) -> AsyncIterator[Self]:
         """A session, open for so long; its page comes with the first `goto`."""
         visitor = cls(address)
-        answer = await visitor._http.fetch(f"{address}/_stcore/health")
-        visitor._cookie = answer.headers.get_list("Set-Cookie")[0].split(";")[0] if "Set-Cookie" in answer.headers else ""
-        where = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+        cookies: dict[str, str] = {}
+        for path, kinds in (
+            ("/", "text/html"),
+            ("/_stcore/health", "*/*"),
+        ):  # the page says who one is, the other that it is the page who asks
+            answer = await visitor._http.fetch(f"{address}{path}", headers={"Accept": kinds})
+            cookies |= dict(said.split(";")[0].split("=", 1) for said in answer.headers.get_list("Set-Cookie"))
+        visitor.cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        visitor._token = cookies.get("_streamlit_xsrf", "")
+        where = HTTPRequest(f"{address.replace('http', 'ws', 1)}/_stcore/stream", headers={"Cookie": visitor.cookie, "Origin": address})
         visitor._socket: WebSocketClientConnection = await websocket_connect(where, max_message_size=LARGEST)
         visitor._reading = asyncio.create_task(visitor._read())
         try:
@@ -90,24 +97,32 @@ class Visitor:
     async def drop(self, name: str, data: bytes, *, on: str) -> float:
         """Drops a file on the place whose label begins so."""
         widget = self._widget("file_uploader", on)
-        asked = BackMsg()
-        asked.file_urls_request.request_id, asked.file_urls_request.session_id = secrets.token_hex(8), self._session
-        asked.file_urls_request.file_names.append(name)
-        await self._send(asked)
-        place = await asyncio.wait_for(self._addresses.get(), PATIENCE)
-        edge, token = secrets.token_hex(16), self._cookie.partition("=")[2]
-        head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\nContent-Type: audio/wav\r\n\r\n'
-        headers = {"Content-Type": f"multipart/form-data; boundary={edge}", "Cookie": self._cookie, "X-Xsrftoken": token}
-        body = head.encode() + data + f"\r\n--{edge}--\r\n".encode()
-        await self._ask(HTTPRequest(self.address + place.upload_url, "PUT", headers=headers, body=body))
+        place = await self.place_for(name)
+        await self._ask(self.upload(place, name, data))
         state = WidgetState(id=widget)
         state.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(data), file_id=place.file_id, file_urls=place)
         self._chosen[widget] = state
         return await self._whole()
 
+    async def place_for(self, name: str) -> Any:
+        """Where a file of this session may be sent."""
+        asked = BackMsg()
+        asked.file_urls_request.request_id, asked.file_urls_request.session_id = secrets.token_hex(8), self._session
+        asked.file_urls_request.file_names.append(name)
+        await self._send(asked)
+        return await asyncio.wait_for(self._addresses.get(), PATIENCE)
+
+    def upload(self, place: Any, name: str, data: bytes) -> HTTPRequest:
+        """The request that sends a file there."""
+        edge = secrets.token_hex(16)
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\nContent-Type: audio/wav\r\n\r\n'
+        headers = {"Content-Type": f"multipart/form-data; boundary={edge}", "Cookie": self.cookie, "X-Xsrftoken": self._token}
+        body = head.encode() + data + f"\r\n--{edge}--\r\n".encode()
+        return HTTPRequest(self.address + place.upload_url, "PUT", headers=headers, body=body)
+
     async def fetch(self, path: str) -> bytes:
         """Something that the page names, as a song's sound or a file that was made."""
-        return (await self._ask(HTTPRequest(f"{self.address}{path}", headers={"Cookie": self._cookie}))).body
+        return (await self._ask(HTTPRequest(f"{self.address}{path}", headers={"Cookie": self.cookie}))).body
 
     async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> float:
         """Waits as the page changes by itself; gives the seconds."""

@@ -1,6 +1,7 @@
 """The catalogue of a library: what SQLite knows of songs and runs, and one sentence for whatever it or the disk refuses."""
 
 import errno
+import logging
 import re
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from typing import Any
 
 from trajectory.errors import TrajectoryError
 
+LOG = logging.getLogger(__name__)
 CATALOGUE = "catalogue.sqlite3"
 BUSY_SECONDS = 30.0  # that one writer waits for the others
 ROOM = 1 << 20  # bytes without which SQLite cannot work
@@ -103,22 +105,41 @@ class Usage:
 
 
 class Catalogue:
-    """The SQLite file of a library: a connection for each operation, and one sentence for whatever goes wrong."""
+    """The SQLite file of a library: a connection for each operation, and one sentence for whatever goes wrong.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._migrate()
-        with self.told():
-            held = self._connect()  # its side files stay in being: without them even reading would need room on the disk
-            weakref.finalize(self, held.close)
-            held.execute("SELECT count(*) FROM songs").fetchone()
+    Before `make` there is no file, and so no song: it reads as empty.
+    """
+
+    def __init__(self, root: Path, *, of_visitor: bool = False) -> None:
+        self.root, self._of_visitor = root, of_visitor  # to whom sentences name no folder of the server
+        self._held: weakref.finalize[[], Catalogue] | None = None  # closes the connection that is held
+
+    def make(self) -> None:
+        """Makes the file where there is none yet, brings it to this version, and holds it open."""
+        with self.told(), closing(self._connect()) as connection:
+            self._migrate(connection)
+        self.hold()
+
+    def hold(self) -> None:
+        """Keeps a connection: the file's side files stay in being, without which even reading would need room on the disk."""
+        if self._held is None and self._is_made():
+            with self.told():
+                held = self._connect()
+                self._held = weakref.finalize(self, held.close)
+                held.execute("SELECT count(*) FROM songs").fetchone()
+
+    def rest(self) -> None:
+        """Lets go of that connection and its handles; nothing else changes."""
+        if self._held is not None:
+            self._held()
+            self._held = None
+
+    def _is_made(self) -> bool:
+        return (self.root / CATALOGUE).exists()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        with self.told(), closing(self._connect()) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")  # what was said to be saved survives a power cut
-            connection.execute("PRAGMA wal_autocheckpoint = 1")  # its log never grows, which a full disk would not allow
+        with self.told(), closing(self._connect() if self._is_made() else _empty()) as connection:
             yield connection
 
     @contextmanager
@@ -142,41 +163,66 @@ class Catalogue:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.root / CATALOGUE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = _named
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # what was said to be saved survives a power cut
+        connection.execute("PRAGMA wal_autocheckpoint = 1")  # its log never grows, which a full disk would not allow
         return connection
 
-    def _migrate(self) -> None:
-        with self.reading() as connection:
-            if _version(connection) == len(MIGRATIONS):
-                return
-            _switch_to_wal(connection)
-        with self.writing() as connection:
-            version = _version(connection)
-            if version > len(MIGRATIONS):
-                raise LibraryError(f"{self.root} was made by a newer version of this program; update it, or choose another folder")
-            if not version and any(
-                ID.fullmatch(folder.name) for folder in (self.root / "songs").iterdir()
-            ):  # an empty catalogue would take them for orphans
-                raise LibraryError(f"the catalogue of {self.root} is missing; put a copy of it back, or move the folder away to begin anew")
-            for statement in (statement for step in MIGRATIONS[version:] for statement in step):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if _version(connection) == len(MIGRATIONS):
+            return
+        _switch_to_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise LibraryError(f"{self.root} was made by a newer version of this program; update it, or choose another folder")
+        if not version and any(
+            ID.fullmatch(folder.name) for folder in (self.root / "songs").iterdir()
+        ):  # an empty catalogue would take them for orphans
+            raise LibraryError(f"the catalogue of {self.root} is missing; put a copy of it back, or move the folder away to begin anew")
+        for statement in (statement for step in MIGRATIONS[version:] for statement in step):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
 
     def _sentence(self, error: OSError | sqlite3.Error) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if is_full or code == sqlite3.SQLITE_FULL or (code in UNWRITTEN and shutil.disk_usage(self.root).free < ROOM):
-            return f"the disk is full: free some space for {self.root} and try again; what was kept is still there"
+        if is_full or code == sqlite3.SQLITE_FULL or (code in UNWRITTEN and _free(self.root) < ROOM):
+            where = "try again later" if self._of_visitor else f"free some space for {self.root} and try again"
+            return f"the disk is full: {where}; what was kept is still there"
         if isinstance(error, OSError) or code in UNWRITTEN:
-            return unusable(self.root, error)
+            return unusable(self.root, error, of_visitor=self._of_visitor)
+        called = "your library" if self._of_visitor else f"the library {self.root}"
         if code == sqlite3.SQLITE_BUSY:
-            return f"the library {self.root} has been busy for {BUSY_SECONDS:g} s; try again"
+            return f"{called} has been busy for {BUSY_SECONDS:g} s; try again"
+        if self._of_visitor:
+            LOG.error("the catalogue of %s is damaged: %s", self.root, error)
+            return "the catalogue of your library is damaged; whoever runs this app can put a copy of it back"
         return f"the catalogue of {self.root} is damaged ({error}); put a copy of it back, or move the folder away to begin anew"
 
 
-def unusable(root: Path, error: Exception) -> str:
+def unusable(root: Path, error: Exception, *, of_visitor: bool = False) -> str:
     """The sentence for a folder that does not take a library."""
     reason = getattr(error, "strerror", None) or error
+    if of_visitor:
+        LOG.error("the library %s cannot be written: %s", root, reason)
+        return f"your library cannot be written at the moment ({reason}); try again later, and what was kept is still there"
     return f"the library {root} cannot be written ({reason}); allow it, or choose another folder with TRAJECTORY_HOME"
+
+
+def _free(root: Path) -> int:
+    """Bytes of the disk that a library lies on, or would."""
+    return shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free
+
+
+def _empty() -> sqlite3.Connection:
+    """What a library reads before it is made."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = _named
+    for statement in (statement for step in MIGRATIONS for statement in step):
+        connection.execute(statement)
+    return connection
 
 
 def _named(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:

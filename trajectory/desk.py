@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trajectory.jobs import Jobs
@@ -52,6 +53,9 @@ class Desk:
         result = self.submit(task, *arguments, key=key, kind="quick").outcome(seconds)
         self.forget(key)
         return result
+
+    def carried(self, file: Path) -> Path | bytes:
+        return self.queue.carried(file)
 
     def find(self, key: str) -> Job | None:
         return self.queue.find(key, room=self.room)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +12,7 @@ from trajectory import audio
 from trajectory.catalogue import LibraryError
 from trajectory.settings import AudioLimits
 
+Look = Callable[[Path, AudioLimits], audio.Probe]  # how a file is looked at
 SUFFIXES = {kind: f".{kind}" for kind in ("wav", "w64", "aiff", "flac", "ogg", "caf", "mp3", "aac")}  # by what a file is, not is called
 SUFFIXES |= {"wavex": ".wav", "rf64": ".wav", "mov": ".m4a", "matroska": ".webm"}
 
@@ -75,10 +76,10 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
 
 
-def probed(file: Path, name: str, limits: AudioLimits) -> tuple[audio.Probe, str]:
+def probed(file: Path, name: str, limits: AudioLimits, look: Look = audio.probe) -> tuple[audio.Probe, str]:
     """What a file is, and the suffix of its kind; a refusal calls it by the name that people know."""
     try:
-        probe = audio.probe(file, limits)
+        probe = look(file, limits)
     except audio.AudioError as error:
         raise audio.AudioError(str(error).replace(file.name, name)) from error
     kind = probe.format.split()[0]

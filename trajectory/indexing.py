@@ -66,7 +66,7 @@ def begin(library: Library, jobs: Jobs | Desk, song: SongEntry, ear: Ear, weight
         library.add_run(song.id, found[2])
         keep(found[:2])
 
-    key, sound = f"hear {song.id} {ear.file}", library.sound(song.id).read_bytes()
+    key, sound = f"hear {song.id} {ear.file}", jobs.carried(library.sound(song.id))
     if ear.encoder not in RHYTHMS:
         return jobs.submit(workers.hear, sound, song.name, weights, key=key, owner=owner, done=keep)
     kept = library.find_run(song.id, preset("conditioned"))

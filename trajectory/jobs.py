@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trajectory import clocks, logs, workers
@@ -89,6 +90,9 @@ class Jobs(Queue):
         about = {"ready": ready, "workers": self._link.workers, "warm": self._link.warm}
         problem = self.problem or (None if ready else f"the workers are starting, for {self._link.waited_seconds():.0f} s so far")
         return about | {"running": states.count("running"), "waiting": states.count("waiting"), "problem": problem}
+
+    def carried(self, file: Path) -> Path | bytes:
+        return super().carried(file) if self._link.address else file
 
     def close(self) -> None:
         """Ends all jobs, and the workers that were started for them."""
@@ -203,11 +207,14 @@ class _Link:
         logs.adopt_all()
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(dask.config.set(CLIENT))
-            address = self.address or await stack.enter_async_context(launched(self.options))
-            if (address or "").startswith("tls:") and dask.config.get("distributed.comm.tls.client.cert", None) is None:
+            own = None if self.address else await stack.enter_async_context(launched(self.options))
+            address, security = (own.address, own.security()) if own else (str(self.address), None)
+            if own is None and address.startswith("tls:") and dask.config.get("distributed.comm.tls.client.cert", None) is None:
                 raise JobError(f"the workers at {address} ask for a certificate; name one in {CERTIFICATE}")
             try:
-                client = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name="trajectory")
+                client = Client(
+                    address, security=security, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name="trajectory"
+                )
                 stack.push_async_callback(client.close, timeout=1)  # also where it is cancelled before it is connected
                 await client
                 client.subscribe_topic(self._topic, self._hear)
@@ -215,6 +222,8 @@ class _Link:
             except ImportError as error:
                 raise JobError(f"the workers at {address} cannot import this app; start them with its folder in PYTHONPATH") from error
             except (OSError, ValueError) as error:
+                if own is not None:  # they ended before they were reached
+                    raise JobError(DYING if self._unfit else NO_WORKERS) from error
                 raise JobError(f"the workers at {address} cannot be reached; start them there, or mend the address") from error
             yield client
 

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,13 @@ from trajectory.workers import TRAINING
 
 if TYPE_CHECKING:
     from distributed import Nanny
+    from distributed.security import Security
 
 NICE = 5  # the pages come first
 END_SECONDS = 4.0  # after which a launcher that should end is ended
 START_SECONDS = 60.0
 PAUSES = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0)  # seconds before a worker is started again, by its starts within the last minute
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("trajectory.launcher")  # also where it runs as __main__
 GIB = 1 << 30
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +42,8 @@ LOCAL = {  # what Dask does for clusters of hundreds costs time and memory here
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.scheduler.http.routes": [],  # pages that any account of this machine could read
+    "distributed.worker.http.routes": [],
     "distributed.admin.low-level-log-length": 0,  # it would hold songs
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # Dask's own makes a training take 1.8 times as long
 }
@@ -49,8 +53,21 @@ class LaunchError(TrajectoryError):
     """Workers that did not start."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """Where a scheduler of the app's own is, and the files with which alone it is reached: made for this one run, for this user."""
+
+    address: str
+    certificate: str
+    key: str
+
+    def security(self) -> Security:
+        """For whoever is to reach it, or to be reached by it."""
+        return _security(self.certificate, self.key)
+
+
 @contextlib.asynccontextmanager
-async def launched(options: list[str]) -> AsyncIterator[str]:
+async def launched(options: list[str]) -> AsyncIterator[Launched]:
     """Workers of the app's own, as processes that know nothing of its __main__; they end when this end of their pipe closes."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     holding.sweep_apart()  # what a power cut left
@@ -69,7 +86,7 @@ async def launched(options: list[str]) -> AsyncIterator[str]:
                 line = await process.stdout.readline()
             if not line:
                 raise LaunchError("the workers could not be started (the log has the reason); try again in a moment")
-            yield json.loads(line)["address"]
+            yield Launched(**json.loads(line))
         finally:
             process.stdin.close()
             try:
@@ -129,7 +146,8 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
     gpus = visible_gpus(os.environ)
     count = workers or len(gpus) or CPU_COUNT
     limit = memory or int(min((16 if gpus else 4) * GIB, 0.7 * MEMORY_LIMIT / count))
-    patient_nanny = _patient_nanny()
+    patient_nanny, (certificate, key) = _patient_nanny(), _keys(folder)
+    security = _security(certificate, key)
 
     def nanny(number: int, address: str) -> Nanny:
         gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
@@ -140,6 +158,8 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
             resources={TRAINING: 1},
             memory_limit=limit,
             host="127.0.0.1",
+            protocol="tls",
+            security=security,
             local_directory=str(folder),
             preload=[clocks.__name__],
             env={"TMPDIR": str(folder), **gpu},
@@ -147,14 +167,40 @@ async def _host(*, workers: int | None, memory: int | None, folder: Path) -> Non
         )
 
     with dask.config.set(LOCAL | {"temporary-directory": str(folder)}):
-        async with Scheduler(host="127.0.0.1", dashboard=False, dashboard_address="127.0.0.1:0") as scheduler:
-            print(json.dumps({"address": scheduler.address}), flush=True)  # noqa: T201 - what the app waits for
+        async with Scheduler(
+            host="127.0.0.1", protocol="tls", security=security, dashboard=False, dashboard_address="127.0.0.1:0"
+        ) as scheduler:
+            line = {"address": scheduler.address, "certificate": certificate, "key": key}
+            print(json.dumps(line), flush=True)  # noqa: T201 - what the app waits for
             nannies = [nanny(number, scheduler.address) for number in range(count)]
             try:
                 await asyncio.gather(*nannies)
                 await scheduler.finished()
             finally:  # workers hold nothing worth keeping: a training is not waited for
                 await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)
+
+
+def _keys(folder: Path) -> tuple[str, str]:
+    """A certificate and its key for this one run: whoever has them can let the workers do anything."""
+    from distributed.security import Security
+
+    made, files = Security.temporary(), []
+    for name, text in (("certificate.pem", made.tls_scheduler_cert), ("key.pem", made.tls_scheduler_key)):
+        place = folder / name
+        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(number, "w") as file:
+            file.write(str(text))
+        files.append(str(place))
+    return files[0], files[1]
+
+
+def _security(certificate: str, key: str) -> Security:
+    from distributed.security import Security
+
+    roles = {
+        f"tls_{role}_{part}": place for role in ("client", "scheduler", "worker") for part, place in (("cert", certificate), ("key", key))
+    }
+    return Security(require_encryption=True, tls_ca_file=certificate, **roles)
 
 
 def _patient_nanny() -> type[Nanny]:

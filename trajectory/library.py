@@ -71,18 +71,30 @@ def run_id(song_id: str, settings: Settings) -> str:
 class Library:
     """Songs and their runs under one folder, shared by any number of threads and processes."""
 
-    def __init__(self, root: str | Path) -> None:
+    of_visitor = False  # whether sentences go to somebody who is not to know the server's folders
+
+    def __init__(self, root: str | Path, *, look: filing.Look = audio.probe) -> None:
+        """`look` says what a new file is: an app that takes strangers' files lets another process do so."""
+        self._begin(root, look)
+        self.make()
+
+    def _begin(self, root: str | Path, look: filing.Look) -> None:
+        self._look = look
         self.root = Path(root).absolute()
         self._temporary = self.root / "temporary"
+        self._catalogue = Catalogue(self.root, of_visitor=self.of_visitor)
+
+    def make(self) -> None:
+        """Makes what is not there yet of its folders and its catalogue; before anything is added."""
         try:
             for folder in (self.root, self.root / "songs", self._temporary):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, ValueError) as error:
-            raise LibraryError(unusable(self.root, error)) from error
+            raise LibraryError(unusable(self.root, error, of_visitor=self.of_visitor)) from error
         with self._reserve():
-            self._catalogue = Catalogue(self.root)
+            self._catalogue.make()
 
     def add_song(self, source: Path | BinaryIO | bytes, *, name: str, limits: AudioLimits = audio.LIMITS) -> SongEntry:
         """Keeps a file that is music; a song that is here already stays as it is, and a deleted one comes back."""
@@ -90,7 +102,7 @@ class Library:
         with filing.opened(source) as stream, self._catalogue.told(), holding.held(self._temporary) as spool:
             file = spool / spool.name  # a name that can be found in a refusal
             sha256 = filing.write(file, filing.blocks(stream, name, limits))
-            probe, suffix = filing.probed(file, name, limits)
+            probe, suffix = filing.probed(file, name, limits, self._look)
             values = {
                 "id": sha256[:16],
                 "sha256": sha256,
@@ -103,9 +115,12 @@ class Library:
                 "added": time.time(),
             }
             with self._catalogue.writing() as connection:
-                if not connection.execute("SELECT 1 FROM songs WHERE sha256 = ? AND deleted_at IS NULL", (sha256,)).fetchone():
+                is_live = connection.execute("SELECT 1 FROM songs WHERE sha256 = ? AND deleted_at IS NULL", (sha256,)).fetchone()
+                if not is_live:
                     self._admit(connection, size=file.stat().st_size, seconds=probe.seconds)
                 connection.execute(ADD_SONG, values)
+                if not is_live:
+                    self._readmit(connection)  # the runs that a deleted song had come back with it
                 song = song_entry(connection, sha256[:16])
                 filing.move(file, self._song_folder(song.id) / f"sound{suffix}")
                 return song
@@ -229,6 +244,7 @@ class Library:
         """Brings back a deleted song, with the runs that it had."""
         with self._catalogue.writing() as connection:
             connection.execute("UPDATE songs SET deleted_at = NULL WHERE id = ?", (song_id,))
+            self._readmit(connection)
             return song_entry(connection, song_id)
 
     def delete_run(self, run_id: str) -> None:
@@ -238,6 +254,7 @@ class Library:
     def restore_run(self, run_id: str) -> RunEntry:
         with self._catalogue.writing() as connection:
             connection.execute("UPDATE runs SET deleted_at = NULL WHERE id = ?", (run_id,))
+            self._readmit(connection)
             return run_entry(connection, run_id)
 
     def purge(self, older_than_seconds: float = UNDO_SECONDS) -> None:
@@ -281,6 +298,9 @@ class Library:
 
     def _admit(self, connection: sqlite3.Connection, *, size: int, seconds: float | None = 0.0) -> None:
         """Asked before anything is added, so that a library with quotas can refuse; nobody else adds meanwhile."""
+
+    def _readmit(self, connection: sqlite3.Connection) -> None:
+        """Asked once something deleted has come back, likewise."""
 
     def _song_folder(self, song_id: str) -> Path:
         return self.root / "songs" / song_id

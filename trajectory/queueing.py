@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -171,6 +172,10 @@ class Queue:
         result = self.submit(task, *arguments, key=key, kind="quick").outcome(seconds)
         self.forget(key)  # what is kept is kept by whoever asked
         return result
+
+    def carried(self, file: Path) -> Path | bytes:
+        """A file as it travels to who works on it: what it holds, or where it lies if they share this disk."""
+        return file.read_bytes()
 
     def find(self, key: str, *, room: str = "") -> Job | None:
         """The job of this key, under way or ended not long ago."""

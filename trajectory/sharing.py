@@ -22,6 +22,7 @@ from trajectory.settings import Settings
 
 LOG = logging.getLogger(__name__)
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 random bytes
+DERIVED = re.compile(r"heard-[0-9a-z_-]+\.npz|sound\.flac")  # what is worked out to look at a song and to hear it
 MOST = 200  # links of one owner
 READ_ONLY = "this was shared with you to look at and to hear, so nothing of it can be changed or trained; ask its owner for the file"
 ENDED = "this link leads to nothing any more: what it shared was deleted, or its owner took it back"
@@ -54,7 +55,7 @@ class Shares:
             raise SharingError(f"{MOST} links at once are the most; take one back first")
         token = secrets.token_urlsafe(24)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = self._folder / f"{_digest(token)}.{owner}.json"
+        place = self._place(_digest(token), owner)
         fresh = place.with_suffix(".new")
         with fresh.open("x", encoding="utf-8") as file:
             json.dump({"song": song, "run": run, "made": time.time()}, file)
@@ -70,6 +71,10 @@ class Shares:
             return share
         raise SharingError(ENDED)
 
+    def has(self, share: Share) -> bool:
+        """Whether the link was not taken back."""
+        return self._place(share.digest, share.owner).is_file()
+
     def of(self, owner: str) -> list[Share]:
         """The newest first."""
         return sorted(self._read(f"*.{owner}"), key=lambda share: -share.made)
@@ -78,7 +83,10 @@ class Shares:
         """Takes back an owner's link, or all that show a song or a run, or all."""
         for share in self.of(owner):
             if digest in (None, share.digest) and song in (None, share.song) and run in (None, share.run):
-                (self._folder / f"{share.digest}.{owner}.json").unlink(missing_ok=True)
+                self._place(share.digest, owner).unlink(missing_ok=True)
+
+    def _place(self, digest: str, owner: str) -> Path:
+        return self._folder / f"{digest}.{owner}.json"
 
     def _files(self, name: str) -> Iterator[Path]:
         return self._folder.glob(f"{name}.json")
@@ -99,7 +107,8 @@ class Shares:
 class SharedLibrary(Library):
     """An owner's library as a link shows it."""
 
-    def __init__(self, owner: Library, share: Share) -> None:
+    def __init__(self, owner: Library, share: Share, shares: Shares) -> None:
+        self._shares = shares
         self.root, self._temporary, self._catalogue = owner.root, owner._temporary, owner._catalogue
         self._owner, self.share = owner, share
         try:
@@ -110,16 +119,19 @@ class SharedLibrary(Library):
             raise SharingError(ENDED) from error
 
     def songs(self, search: str = "") -> list[SongEntry]:
-        return [song for song in super().songs(search) if song.id == self.share.song]
+        return [] if not self._shares.has(self.share) else [song for song in super().songs(search) if song.id == self.share.song]
 
     def song(self, song_id: str) -> SongEntry:
         return super().song(self._shared(song_id))
 
     def keep(self, song_id: str, name: str, data: bytes) -> None:
-        """What was worked out from the song need not be worked out again."""
+        """What was worked out from the song need not be worked out again; anything else is not kept with its owner's things."""
+        if not DERIVED.fullmatch(name):
+            raise SharingError(READ_ONLY)
         self._owner.keep(self._shared(song_id), name, data)
 
     def run_entry(self, run_id: str) -> RunEntry:
+        self._check()
         found = super().run_entry(run_id)
         if not self._shows(found):
             raise SharingError(ENDED)
@@ -135,7 +147,13 @@ class SharedLibrary(Library):
     def training_refused(self) -> str | None:
         return READ_ONLY
 
+    def _check(self) -> None:
+        """Also for who holds this since before the link was taken back."""
+        if not self._shares.has(self.share):
+            raise SharingError(ENDED)
+
     def _shared(self, song_id: str) -> str:
+        self._check()
         if song_id != self.share.song:
             raise SharingError(ENDED)
         return song_id
@@ -146,6 +164,7 @@ class SharedLibrary(Library):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise SharingError(READ_ONLY)
 
+    make: Any = _refuse
     add_song: Any = _refuse
     rename: Any = _refuse
     drop: Any = _refuse

@@ -12,20 +12,28 @@ import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
-from trajectory.audio import clock
-from trajectory.catalogue import usage
+from trajectory import audio
+from trajectory.audio import LIMITS, clock
+from trajectory.catalogue import RunEntry, SongEntry, usage
 from trajectory.clocks import steady
 from trajectory.deployment import Deployment
 from trajectory.errors import TrajectoryError
+from trajectory.filing import Look
 from trajectory.library import UNDO_SECONDS, Library
+from trajectory.runs import Run
+from trajectory.settings import AudioLimits
 from trajectory.sharing import ENDED, SharedLibrary, Shares, SharingError
+from trajectory.visitor_secrets import VisitorSecrets
 
 LOG = logging.getLogger(__name__)
 NAME = re.compile(r"[0-9a-f]{32}")
 DAY_SECONDS = 86_400.0
 EMPTY_SECONDS = 3_600.0  # after which a library without songs, as everybody gets who only looks in, is given up
 NOTED_SECONDS = 60.0  # between two notes of when a visitor was here
+MOST_OPEN = 64  # catalogues that are held open: each takes a few handles
+FULL = "the server has little room left on its disk, so it takes nothing new at the moment; try again later"
 SEEN, EXPORTS = "seen", "exports.json"  # files of a visitor's folder
 
 
@@ -36,10 +44,50 @@ class QuotaError(TrajectoryError):
 class VisitorLibrary(Library):
     """One visitor's songs and runs. Whoever needs it holds it: that keeps it from being given up."""
 
-    def __init__(self, root: Path, *, deployment: Deployment, shares: Shares, now: Callable[[], float]) -> None:
-        super().__init__(root)
+    of_visitor = True
+
+    def __init__(self, root: Path, *, deployment: Deployment, shares: Shares, now: Callable[[], float], look: Look) -> None:
+        self._begin(root, look)
         self.name, self._deployment, self._shares, self._now = root.name, deployment, shares, now
         self._exporting = threading.Lock()
+        if self.is_made():
+            super().make()
+
+    def is_made(self) -> bool:
+        """Whether there is anything of this visitor: before their first song, nothing of them is on the disk."""
+        return self.root.is_dir()
+
+    def make(self) -> None:
+        if shutil.disk_usage(self._disk()).free < self._deployment.free_bytes:
+            raise QuotaError(FULL)
+        super().make()
+        with self._catalogue.told():
+            note(self.root / SEEN, self._now())
+
+    def hold(self) -> None:
+        """Keeps the catalogue open for who comes often."""
+        self._catalogue.hold()
+
+    def rest(self) -> None:
+        """Gives its handles back; the next question takes them again."""
+        self._catalogue.rest()
+
+    def add_song(self, source: Path | BinaryIO | bytes, *, name: str, limits: AudioLimits = LIMITS) -> SongEntry:
+        if not self.is_made():
+            self.make()
+        return super().add_song(source, name=name, limits=limits)
+
+    def keep(self, song_id: str, name: str, data: bytes) -> None:
+        self.song(song_id)  # a visitor who was forgotten meanwhile has none
+        super().keep(song_id, name, data)
+
+    def add_run(self, song_id: str, run: Run) -> RunEntry:
+        self.song(song_id)
+        return super().add_run(song_id, run)
+
+    def purge(self, older_than_seconds: float = UNDO_SECONDS) -> None:
+        if self.is_made():
+            super().purge(older_than_seconds)
 
     def training_refused(self) -> str | None:
         most = self._deployment.bytes
@@ -47,8 +95,18 @@ class VisitorLibrary(Library):
             return None
         return f"your songs, runs and films take all of the {_megabytes(most)} that you have; delete some first"
 
+    def bytes_left(self) -> int:
+        """That the visitor may add, before anything of it is looked at."""
+        left = self._deployment.bytes - self.usage().live_bytes
+        return max(0, min(left, shutil.disk_usage(self._disk()).free - self._deployment.free_bytes))
+
+    def _disk(self) -> Path:
+        return next(folder for folder in (self.root, *self.root.parents) if folder.is_dir())
+
     def may_export(self) -> None:
         """Counts the export, or refuses it."""
+        if not self.is_made():
+            self.make()
         with self._exporting:
             made, most = self.exports(), self._deployment.exports
             if len(made) >= most:
@@ -94,28 +152,37 @@ class VisitorLibrary(Library):
         if now.bytes + size > 2 * may.bytes:
             raise QuotaError(f"what you deleted takes its room for {UNDO_SECONDS / 60:g} minutes, and this needs it; try again then")
         if shutil.disk_usage(self.root).free < may.free_bytes:
-            raise QuotaError("the server has little room left on its disk, so it takes nothing new at the moment; try again later")
+            raise QuotaError(FULL)
+
+    def _readmit(self, connection: sqlite3.Connection) -> None:
+        may, now = self._deployment, usage(connection)
+        if now.live_bytes > may.bytes or now.seconds > 60 * may.minutes:
+            most = f"{_megabytes(may.bytes)} and {may.minutes:g} minutes of sound are the most that you may keep"
+            raise QuotaError(f"what you deleted does not fit beside what you added since: {most}; delete some first")
 
 
 class Visitors:
     """Everybody's libraries. A visitor is known by a secret, and called by its digest."""
 
-    def __init__(self, home: Path, deployment: Deployment, *, now: Callable[[], float] = steady) -> None:
+    def __init__(self, home: Path, deployment: Deployment, *, now: Callable[[], float] = steady, look: Look = audio.probe) -> None:
+        self._look = look
         self.shares = Shares(home)
+        self.secrets = VisitorSecrets(home, has_library=lambda secret: (self._folder / name_of(secret)).is_dir(), now=now)
         self._folder, self._deployment, self._now = home / "visitors", deployment, now
         self._lock = threading.Lock()
         self._held: weakref.WeakValueDictionary[str, VisitorLibrary] = weakref.WeakValueDictionary()
         self._recent: dict[str, tuple[VisitorLibrary, float]] = {}  # and when they were asked for: something may have been deleted there
         self._noted: dict[str, float] = {}
+        self._dismissed: set[str] = set()  # those of `_recent` that others took the place of
         self._is_new = True  # what was deleted before this began is looked for once
 
     def library(self, secret: str) -> VisitorLibrary:
-        """The visitor's own, made where there is none yet."""
-        name = hashlib.sha256(f"trajectory visitor {secret}".encode()).hexdigest()[:32]
+        """The visitor's own; before their first song it is empty, and nowhere."""
+        name = name_of(secret)
         now = self._now()
         with self._lock:
             found = self._opened(name)
-            if not 0 <= now - self._noted.get(name, -NOTED_SECONDS) < NOTED_SECONDS:
+            if found.is_made() and not 0 <= now - self._noted.get(name, -NOTED_SECONDS) < NOTED_SECONDS:
                 self._note(name, now)
             return found
 
@@ -125,7 +192,7 @@ class Visitors:
         with self._lock:
             if not (self._folder / share.owner).is_dir():
                 raise SharingError(ENDED)
-            return SharedLibrary(self._opened(share.owner), share)
+            return SharedLibrary(self._opened(share.owner), share, self.shares)
 
     def tidy(self) -> None:
         """Gives up what was deleted too long ago to be brought back, and what belongs to those who have stayed away."""
@@ -133,7 +200,7 @@ class Visitors:
         for name in names:
             try:
                 self._expire(name)
-                if self._is_new or name in self._recent:
+                if self._is_new or name in self._recent or name in self._dismissed:
                     self._purge(name)
             except (TrajectoryError, OSError) as error:
                 LOG.warning("a visitor's folder could not be tidied: %s", error)
@@ -145,19 +212,24 @@ class Visitors:
         found = self._held.get(name)
         if found is None:
             found = self._held[name] = self._at(name)
-            if not (found.root / SEEN).exists():
+            if found.is_made() and not (found.root / SEEN).exists():
                 self._note(name, self._now())
-        self._recent[name] = found, self._now()
+        self._recent.pop(name, None)
+        if found.is_made():
+            self._recent[name] = found, self._now()  # the last of them
+            found.hold()
+        while len(self._recent) > MOST_OPEN:
+            oldest = next(iter(self._recent))
+            self._recent.pop(oldest)[0].rest()
+            self._dismissed.add(oldest)
         return found
 
     def _at(self, name: str) -> VisitorLibrary:
-        return VisitorLibrary(self._folder / name, deployment=self._deployment, shares=self.shares, now=self._now)
+        return VisitorLibrary(self._folder / name, deployment=self._deployment, shares=self.shares, now=self._now, look=self._look)
 
     def _note(self, name: str, now: float) -> None:
-        seen = self._folder / name / SEEN
         try:
-            seen.touch()
-            os.utime(seen, (now, now))
+            note(self._folder / name / SEEN, now)
             self._noted[name] = now
         except OSError as error:  # a full disk keeps nobody from their songs
             LOG.warning("that a visitor was here could not be noted: %s", error.strerror)
@@ -168,6 +240,30 @@ class Visitors:
                 return
             library = self._held.get(name) or self._at(name)
         library.purge()
+        if name in self._dismissed:  # what is deleted from now on is done by somebody who is here again
+            library.rest()
+            self._dismissed.discard(name)
+
+    def forget(self, secret: str) -> None:
+        """Gives up all that is a visitor's, for good: songs, runs, films, links, and the cookie by which they were known."""
+        name = name_of(secret)
+        self.secrets.forget(secret)
+        with self._lock:
+            self.shares.end(name)
+            self._noted.pop(name, None)
+            self._recent.pop(name, None)
+            held = self._held.pop(name, None)
+            if held is not None:
+                held.rest()
+            folder = self._folder / name
+            gone = self._folder / f"gone-{uuid.uuid4().hex}"
+            try:
+                folder.rename(gone)
+            except FileNotFoundError:  # nothing of them was kept
+                return
+            except OSError as error:
+                raise QuotaError(f"what is yours could not be deleted ({error.strerror}); try again later") from error
+        shutil.rmtree(gone, ignore_errors=True)  # what is left of it is tidied later
 
     def _expire(self, name: str) -> None:
         folder, now = self._folder / name, self._now()
@@ -184,6 +280,17 @@ class Visitors:
             self._noted.pop(name, None)
             self.shares.end(name)
             folder.rename(self._folder / f"gone-{uuid.uuid4().hex}")
+
+
+def note(seen: Path, now: float) -> None:
+    """Notes on the disk when a visitor was here."""
+    seen.touch()
+    os.utime(seen, (now, now))
+
+
+def name_of(secret: str) -> str:
+    """What a visitor's library is called: who reads the disk learns no secret."""
+    return hashlib.sha256(f"trajectory visitor {secret}".encode()).hexdigest()[:32]
 
 
 def _megabytes(size: int) -> str:

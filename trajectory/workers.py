@@ -43,6 +43,7 @@ WARM = "trajectory-warm"  # the name under which a worker tells that it has prac
 TROUBLE = "trajectory-trouble"  # and under which it tells how its practice failed: the traceback, or nothing
 PROGRESS_SECONDS = 0.1  # between two reports that are sent
 SNAPSHOT_SECONDS = 0.25
+Sound = Path | bytes  # a song's file: where it lies, for workers that share the app's disk, else what it holds
 PREVIEW_WINDOWS = 400  # that the preview's axes are found from; all of them are placed
 
 
@@ -117,7 +118,7 @@ def work(task: Callable[..., Any], arguments: tuple[Any, ...], topic: str) -> Ou
         return Outcome(traceback=traceback.format_exc())
 
 
-def fit(report: Callable[[FitProgress], None], sound: bytes, name: str, settings: Settings) -> Run:
+def fit(report: Callable[[FitProgress], None], sound: Sound, name: str, settings: Settings) -> Run:
     """Trains a song's model; `name` is what the user calls the file that `sound` are the bytes of."""
     from trajectory import pipeline
 
@@ -125,7 +126,7 @@ def fit(report: Callable[[FitProgress], None], sound: bytes, name: str, settings
 
 
 def fit_pair(
-    report: Callable[[FitProgress], None], sounds: tuple[tuple[str, bytes], tuple[str, bytes]], settings: tuple[Settings, Settings]
+    report: Callable[[FitProgress], None], sounds: tuple[tuple[str, Sound], tuple[str, Sound]], settings: tuple[Settings, Settings]
 ) -> tuple[Run, Run]:
     """Trains one model on two songs."""
     from trajectory import pipeline
@@ -134,7 +135,7 @@ def fit_pair(
     return pipeline.fit_pair((first, second), settings, report=report)
 
 
-def preview(report: Report, sound: bytes, name: str, settings: Settings) -> Trajectory:
+def preview(report: Report, sound: Sound, name: str, settings: Settings) -> Trajectory:
     """The song's windows on the three axes along which they differ most: a first look that needs no training."""
     from trajectory.spectrogram import spectrogram, window_bins, window_times
 
@@ -168,7 +169,7 @@ def decode(report: Report, run: Run, points: Floats) -> Floats:
     return pipeline.decode(run, points)
 
 
-def listen(report: Report, sound: bytes, name: str, section: SectionSettings) -> Features:
+def listen(report: Report, sound: Sound, name: str, section: SectionSettings) -> Features:
     """What one hears in a section of a song."""
     from trajectory import pipeline
 
@@ -202,7 +203,7 @@ def version_of(weights: Weights) -> Ear:
     return Ear(encoder=weights.encoder, version=encoder(weights).version)
 
 
-def hear_rhythm(report: Report, sound: bytes, name: str, weights: Weights, run: Run | None) -> tuple[Ear, Heard, Run]:
+def hear_rhythm(report: Report, sound: Sound, name: str, weights: Weights, run: Run | None) -> tuple[Ear, Heard, Run]:
     """A song's rhythm as its path tells it; a song without a path gets one."""
     from trajectory import pipeline
 
@@ -210,7 +211,7 @@ def hear_rhythm(report: Report, sound: bytes, name: str, weights: Weights, run: 
     return version_of(weights), pipeline.rhythm_heard(path, weights.encoder), path
 
 
-def hear(report: Report, sound: bytes, name: str, weights: Weights) -> tuple[Ear, Heard]:
+def hear(report: Report, sound: Sound, name: str, weights: Weights) -> tuple[Ear, Heard]:
     """A song as an encoder hears it."""
     from trajectory import pipeline
 
@@ -219,7 +220,7 @@ def hear(report: Report, sound: bytes, name: str, weights: Weights) -> tuple[Ear
     return version_of(weights), found
 
 
-def heard_path(report: Report, sound: bytes, name: str, weights: Weights) -> Run:
+def heard_path(report: Report, sound: Sound, name: str, weights: Weights) -> Run:
     """A song's path as an encoder hears it."""
     from trajectory import pipeline
 
@@ -240,7 +241,7 @@ def encoder(weights: Weights) -> Encoder:
         return encoders.load(weights.encoder, folder=Path(folder))
 
 
-def train_encoder(report: Report, sounds: tuple[tuple[str, bytes], ...], steps: int | None = None) -> tuple[tuple[str, bytes], ...]:
+def train_encoder(report: Report, sounds: tuple[tuple[str, Sound], ...], steps: int | None = None) -> tuple[tuple[str, bytes], ...]:
     """A Siamese network trained on songs, in so many steps or the usual ones: the files of its folder."""
     from trajectory.encoders import logmel
 
@@ -274,7 +275,7 @@ def clusters(_report: Report, vectors: Floats, likeness: Likeness) -> Clusters:
     return similarity.clusters(vectors, likeness=likeness)
 
 
-def playable(report: Report, sound: bytes, name: str) -> bytes:
+def playable(report: Report, sound: Sound, name: str) -> bytes:
     """The sound as FLAC, for browsers that do not play the song's own format."""
     import soundfile
 
@@ -337,7 +338,7 @@ class FilmOrder:
 
 
 def film(
-    report: Report, runs: tuple[Run, ...], labels: tuple[str, str], sound: bytes, name: str, heard: Features, order: FilmOrder
+    report: Report, runs: tuple[Run, ...], labels: tuple[str, str], sound: Sound, name: str, heard: Features, order: FilmOrder
 ) -> bytes:
     """The file that was asked for."""
     from trajectory import filming, video
@@ -359,7 +360,7 @@ def film(
         return out.read_bytes()
 
 
-def _recording(sound: bytes, name: str, settings: Settings) -> Recording:
+def _recording(sound: Sound, name: str, settings: Settings) -> Recording:
     from trajectory import audio
 
     with _song_file(sound, name) as path:
@@ -367,12 +368,15 @@ def _recording(sound: bytes, name: str, settings: Settings) -> Recording:
 
 
 @contextlib.contextmanager
-def _song_file(sound: bytes, name: str) -> Iterator[Path]:
-    """The song in a private folder, under a name that is not a stranger's; refusals call it by the name that the user knows."""
+def _song_file(sound: Sound, name: str) -> Iterator[Path]:
+    """The song under a name that is not a stranger's, alone in a private folder; refusals call it by the name that the user knows."""
     ending = Path(name).suffix.lower()
     with tempfile.TemporaryDirectory(prefix="song-") as folder:
         path = Path(folder) / f"song{ending if re.fullmatch(r'[.][a-z0-9]{1,5}', ending) else ''}"
-        path.write_bytes(sound)
+        if isinstance(sound, Path):
+            path.symlink_to(sound)
+        else:
+            path.write_bytes(sound)
         try:
             yield path
         except TrajectoryError as error:

@@ -45,12 +45,13 @@ def trained(chromium: Browser, address: str) -> str:
 
 @pytest.fixture
 def page(chromium: Browser, address: str) -> Iterator[Page]:
-    """A visitor's own window; what goes wrong in its scripts fails the test."""
+    """A visitor's own window; what goes wrong in its scripts, or is not let in by the app's policy, fails the test."""
     context = chromium.new_context(base_url=address, viewport={"width": 1440, "height": 900}, color_scheme="dark")
     context.set_default_timeout(60_000)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error.stack)))
+    opened.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
     yield opened
     context.close()
     assert not problems, problems

@@ -56,7 +56,7 @@ def _guarded(draw: Callable[[], None]) -> None:
     try:
         draw()
     except TrajectoryError as error:
-        st.info(place.plain(str(error)), icon=":material/hearing:")
+        st.info(place.words(error), icon=":material/hearing:")
 
 
 # --- Songs and moments like this one
@@ -205,7 +205,7 @@ def _heatmap(song: SongEntry, heard: Heard) -> None:
             x=along, y=wave[:, 0], line={"width": 0}, fill="tonexty", fillcolor="#2a9fd6", hoverinfo="skip", showlegend=False, yaxis="y2"
         )
     except TrajectoryError as error:
-        st.caption(f"The waveform cannot be drawn: {place.plain(str(error))}")
+        st.caption(f"The waveform cannot be drawn: {place.words(error)}")
     figure.update_layout(
         height=460,
         margin={"l": 0, "r": 0, "t": 10, "b": 0},

@@ -61,7 +61,7 @@ def around(hearing: Hearing) -> None:
             made = _made(work.begin_map(vectors, how, dims, owner=place.owner()), f"{how} is being worked out; by pca until then …")
             how, at = (how, made) if made is not None else ("pca", at)
     except TrajectoryError as error:
-        st.info(place.plain(str(error)), icon=":material/hub:")
+        st.info(place.words(error), icon=":material/hub:")
         return
     chosen = songmap(
         [*_songs(index.ids, songs, at, colours), *_diamonds(own.names, at[len(index.ids) :])],

@@ -108,7 +108,7 @@ def stage(song: SongEntry, one: Run, two: Run, labels: tuple[str, str]) -> None:
     try:
         right = scenes.aligned(two, one, colourings[1], label=labels[1])
     except TrajectoryError as error:
-        st.warning(f"The two are shown as they are: {place.plain(str(error))}", icon=":material/info:")
+        st.warning(f"The two are shown as they are: {place.words(error)}", icon=":material/info:")
         right = scenes.of_run(two, colourings[1], label=labels[1])
     seen = player.player(
         (left, right),

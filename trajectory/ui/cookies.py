@@ -1,56 +1,62 @@
-"""By what a visitor is known again: a cookie that no script can read, that no other site can send along and that nobody can guess."""
+"""The visitor's cookie: no script can read it, no other site can send it along, and only this app can make one."""
 
-import re
-import secrets
 from collections.abc import Mapping
+from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "trajectory_visitor"
-SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
+BEHIND_TLS = f"__Host-{COOKIE}"  # which browsers take from this very host and over TLS alone
 KEPT_SECONDS = 400 * 86_400  # the longest that browsers keep one; every visit begins it anew
-SAFE = {
-    "X-Content-Type-Options": "nosniff",  # a file is what it is said to be, and so never a page with scripts
-    "Referrer-Policy": "same-origin",  # an address may hold what only its owner may know
-}
 
 
-def secret_of(cookies: Mapping[str, str]) -> str | None:
-    """Who sends these cookies; None for who was given none yet, or takes none."""
-    found = cookies.get(COOKIE, "")
-    return found if SECRET.fullmatch(found) else None
+class Register(Protocol):
+    """Who gives out what a cookie holds, and knows it again."""
+
+    def issue(self, value: str) -> str:
+        """What the cookie is to hold from now on, for a visitor who sent this."""
+
+
+def values_of(cookies: Mapping[str, str]) -> list[str]:
+    """What a visitor's cookies say, the one behind TLS first."""
+    return [cookies[name] for name in (BEHIND_TLS, COOKIE) if name in cookies]
 
 
 class Cookies:
-    """Gives the cookie with every page that a browser opens, and headers that keep browsers from guessing with every answer."""
+    """Gives the cookie with every page that a browser opens, and with nothing else; no cache may keep such an answer."""
 
-    def __init__(self, app: ASGIApp, *, known: bool) -> None:
-        self.app, self.known = app, known  # whether visitors are told apart
+    def __init__(self, app: ASGIApp, *, register: Register | None) -> None:
+        self.app, self.register = app, register  # None where visitors are not told apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if self.register is None or scope["type"] != "http" or not _opens_page(HTTPConnection(scope), scope["method"]):
             await self.app(scope, receive, send)
             return
-        request = HTTPConnection(scope)
-        is_page = "text/html" in request.headers.get("accept", "")  # as of no script's, picture's or sound's request
+        register, request = self.register, HTTPConnection(scope)
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in SAFE.items():
-                    headers.setdefault(name, value)
-                if self.known and is_page:
-                    headers.append("Set-Cookie", _cookie(request))
+                headers.append("Set-Cookie", _cookie(request, register))
+                headers["Cache-Control"] = "private, no-store"
+                headers.add_vary_header("Cookie")
             await send(message)
 
         await self.app(scope, receive, sent)
 
 
-def _cookie(request: HTTPConnection) -> str:
+def _opens_page(request: HTTPConnection, method: str) -> bool:
+    """Whether a browser goes to a page; one that says nothing of it asks for HTML, as no script's, picture's or sound's request does."""
+    mode = request.headers.get("sec-fetch-mode")
+    return method == "GET" and (mode == "navigate" if mode else "text/html" in request.headers.get("accept", ""))
+
+
+def _cookie(request: HTTPConnection, register: Register) -> str:
     """The visitor's own once more, or a new one."""
-    secret = secret_of(request.cookies) or secrets.token_urlsafe(32)
+    value = register.issue(next(iter(values_of(request.cookies)), ""))
     by_proxy = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()  # who lies here loses only their own cookie
-    secure = "; Secure" if "https" in (request.scope.get("scheme"), by_proxy) else ""
-    return f"{COOKIE}={secret}; Path=/; Max-Age={KEPT_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+    by_tls = "https" in (request.scope.get("scheme"), by_proxy)
+    name, secure = (BEHIND_TLS, "; Secure") if by_tls else (COOKIE, "")
+    return f"{name}={value}; Path=/; Max-Age={KEPT_SECONDS}; HttpOnly; SameSite=Lax{secure}"

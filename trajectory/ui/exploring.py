@@ -49,7 +49,7 @@ def heard(song: SongEntry, run: Run) -> Features | None:
     try:
         found = work.heard(song, run.settings.section, seconds=PATIENCE)
     except TrajectoryError as error:
-        st.warning(f"The sound could not be looked at: {place.plain(str(error))}", icon=":material/hearing_disabled:")
+        st.warning(f"The sound could not be looked at: {place.words(error)}", icon=":material/hearing_disabled:")
         return None
     if found is None:
         looking.fragment(_listen, LOOK_SECONDS)(song, run)

@@ -28,6 +28,7 @@ NAMES = {
     "whisper": "Whisper, from a folder",
 }
 FROM_FOLDER = ("wav2vec2", "hubert", "whisper")
+UNDER_WAY: dict[tuple[Path, Ear], indexing.CatchingUp] = {}  # of the whole app, by library and ear: a second session looks on
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def chooser() -> Hearing:
         weights = indexing.weights(library(), name, folder)
         return Hearing(weights, Collection(library(), _ear(weights)), pooling, likeness)
     except TrajectoryError as error:
-        st.info(place.plain(str(error)), icon=":material/hearing:")
+        st.info(place.words(error), icon=":material/hearing:")
         st.stop()
 
 
@@ -99,7 +100,7 @@ def heard_by() -> None:
 
 def _catch_up(collection: Collection, weights: Weights) -> None:
     ear = collection.ear
-    under_way = _under_way().get((collection.library.root, ear))
+    under_way = UNDER_WAY.get((collection.library.root, ear))
     if under_way is not None and under_way.is_alive():
         looking.fragment(_follow, LOOK_SECONDS)(under_way, ear)
         return
@@ -118,7 +119,7 @@ def _catch_up(collection: Collection, weights: Weights) -> None:
 
 def _start(collection: Collection, weights: Weights) -> None:
     begun = indexing.CatchingUp(collection.library, jobs(), collection.ear, weights, owner=place.owner())
-    _under_way()[collection.library.root, collection.ear] = begun
+    UNDER_WAY[collection.library.root, collection.ear] = begun
     begun.start()
 
 
@@ -129,12 +130,6 @@ def _follow(under_way: indexing.CatchingUp, ear: Ear) -> None:
     done = tally.heard + len(tally.failed)
     words = f"{done} of {count} songs heard by {ear.encoder}"
     place.progress(done / count if count else 1.0, words, under_way.stop, key=f"stop {ear.file}", label="Stop")
-
-
-@st.cache_resource
-def _under_way() -> dict[tuple[Path, Ear], indexing.CatchingUp]:
-    """Of the whole app, by library and ear: a second session looks on."""
-    return {}
 
 
 # --- An encoder of one's own

@@ -150,7 +150,7 @@ def _waveform(song: SongEntry) -> None:
     try:
         heard = work.heard(song, WHOLE)
     except TrajectoryError as error:
-        st.caption(place.plain(str(error)))
+        st.caption(place.words(error))
         return
     if heard is None:
         st.caption("The waveform is still being drawn; come back in a moment.")

@@ -17,7 +17,7 @@ def check(page: str) -> None:
     try:
         kept = services.asked_library()
     except TrajectoryError as error:
-        st.error(place.plain(str(error)), icon=":material/error:")
+        st.error(place.words(error), icon=":material/error:")
         if isinstance(error, SharingError):
             _way_back()
         elif isinstance(error, services.VisitorError) and st.context.url:

@@ -13,7 +13,7 @@ from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.settings import preset
 from trajectory.ui.player import Camera, Events, View
-from trajectory.ui.services import library
+from trajectory.ui.services import library, sentence
 
 LISTEN, EXPLORE, COMPARE, FORECAST = (f"pages/{name}.py" for name in ("listen", "explore", "compare", "forecast"))
 MARKDOWN = "\\`*_[]<>#|:$~&"
@@ -57,9 +57,7 @@ def song() -> SongEntry | None:
         found = library().song(library().run_entry(named.run).song_id if named.run and not named.song else named.song or "")
     except TrajectoryError as error:
         if named.song or named.run:
-            st.warning(
-                f"{plain(str(error))}. It may have been deleted; choose another below or in the Library.", icon=":material/link_off:"
-            )
+            st.warning(f"{words(error)}. It may have been deleted; choose another below or in the Library.", icon=":material/link_off:")
             choose(None)
         return None
     return found
@@ -125,9 +123,14 @@ def plain(text: str) -> str:
     return "".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in text if letter not in TURNING)
 
 
+def words(error: Exception | str) -> str:
+    """What went wrong, in its own sentence, as plain words."""
+    return plain(sentence(error))
+
+
 def say(error: Exception | str) -> None:
     """What went wrong, in its own sentence."""
-    st.error(plain(str(error)), icon=":material/error:")
+    st.error(words(error), icon=":material/error:")
 
 
 def ago(moment: float) -> str:

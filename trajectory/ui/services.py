@@ -5,41 +5,50 @@ import functools
 import logging
 import mimetypes
 import os
+import re
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import anyio.to_thread
 import plotly.graph_objects as go
 import streamlit as st
 import streamlit.logger
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
 from trajectory import __version__, logs
+from trajectory.catalogue import LibraryError
 from trajectory.deployment import Deployment
 from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
 from trajectory.jobs import Jobs
 from trajectory.library import UNDO_SECONDS, Library, home
+from trajectory.probing import Prober
 from trajectory.queueing import Kind
 from trajectory.sharing import SharedLibrary, SharingError
-from trajectory.ui import cookies, looking
+from trajectory.ui import cookies, gate, looking, sessions, uploads
 from trajectory.visitors import VisitorLibrary, Visitors
 
+ROOT = Path(__file__).parents[2]
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
 LOG = logging.getLogger(__name__)
 PLAYED = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".webm")
+FRAMING = 100_000  # bytes that a form adds to the file in it
 LEAST_FREE = 20_000_000  # bytes of the disk without which a machine of one's own is not ready for a song
 UNREADABLE = "the folder that songs are kept in cannot be read and written (the log has the reason)"
 PLAYABLE = "sound.flac"  # kept beside a song whose own file browsers do not play
+FILM = re.compile(r"film-[0-9a-f]{12}\.[a-z0-9]{2,5}")
+CALLED = "called"  # in a film's address: the name under which it is to be kept
 SHARED = "shared"  # in an address: the token of a link; and where a session remembers it
 
 mimetypes.add_type("audio/ogg", ".ogg")
@@ -85,14 +94,20 @@ def queue() -> Jobs:
 
 
 @_Once
+def prober() -> Prober:
+    """What looks at files that come in."""
+    return Prober()
+
+
+@_Once
 def visitors() -> Visitors:
     """Everybody's libraries, where each visitor has one."""
-    return Visitors(home(), deployment())
+    return Visitors(home(), deployment(), look=prober().probe)
 
 
 @_Once
 def _machines_library() -> Library:
-    return Library(home())
+    return Library(home(), look=prober().probe)
 
 
 def forget() -> None:
@@ -148,7 +163,7 @@ def own_library() -> VisitorLibrary:
 
 def visitors_secret() -> str | None:
     """By what this session's visitor is known."""
-    return cookies.secret_of(st.context.cookies)
+    return visitors().secrets.recognise(cookies.values_of(st.context.cookies))
 
 
 def jobs() -> Jobs | Desk:
@@ -169,6 +184,15 @@ def jobs() -> Jobs | Desk:
     )
 
 
+def sentence(error: Exception | str) -> str:
+    """An error's sentence for whoever asks: visitors are told of no folder of the server."""
+    said = str(error)
+    if deployment().shared:
+        for folder in (str(home()), str(ROOT), tempfile.gettempdir(), str(Path.home())):
+            said = re.sub(rf"{re.escape(folder)}(/[^\s;,:'\")]*)?", "this app's folder", said)
+    return said
+
+
 # --- From its start to its end
 
 
@@ -177,6 +201,8 @@ def begin() -> None:
     try:
         logs.begin(os.environ)
         deployment().check_address(st.get_option("server.address"))
+        if deployment().shared:
+            visitors()
     except TrajectoryError as error:
         sys.exit(str(error))
     if logs.is_json():
@@ -189,8 +215,52 @@ def _hand_on(logger: logging.Logger) -> None:
 
 
 def middleware() -> list[Middleware]:
-    """What every answer passes on its way out."""
-    return [Middleware(cookies.Cookies, known=deployment().shared)]
+    """What every request passes on its way in, and every answer on its way out."""
+    shared, under_way = deployment().shared, uploads.UnderWay()
+    bounded = (
+        [Middleware(uploads.Uploads, base=BASE, under_way=under_way, admit=functools.partial(_admit_upload, under_way))] if shared else []
+    )
+    return [
+        Middleware(gate.Gate, base=BASE, loopback_only=not shared, is_visitor=_is_visitor if shared else None),
+        Middleware(cookies.Cookies, register=visitors().secrets if shared else None),
+        *bounded,
+    ]
+
+
+def _asking(asked: HTTPConnection) -> str | None:
+    """The secret of the visitor who asks for something outside of any page."""
+    return visitors().secrets.recognise(cookies.values_of(asked.cookies))
+
+
+async def _is_visitor(asked: HTTPConnection) -> bool:
+    """Whether somebody who is known asks; for a file that a page shows, whether it is one of theirs."""
+    secret = await anyio.to_thread.run_sync(_asking, asked)
+    media = re.fullmatch(r"/media/([^/]+)", asked.scope["path"].removeprefix(BASE))
+    return secret is not None and (media is None or await sessions.shows(media[1], secret, visitors().secrets))
+
+
+async def _admit_upload(under_way: uploads.UnderWay, request: Request, session: str, size: int) -> str | PlainTextResponse:
+    """Whose an upload is, if it comes from a session of the one who asks and there is room for it, in memory and in their library."""
+    return await anyio.to_thread.run_sync(_admitted, under_way, request, session, size)
+
+
+def _admitted(under_way: uploads.UnderWay, request: Request, session: str, size: int) -> str | PlainTextResponse:
+    may, secret = deployment(), _asking(request)
+    if secret is None or sessions.secret_of(session, visitors().secrets) != secret:
+        return PlainTextResponse("this upload comes from no session of yours; load the page again", status_code=403)
+    try:
+        own = visitors().library(secret)
+        left = own.bytes_left()
+    except TrajectoryError as error:
+        return PlainTextResponse(sentence(error), status_code=503)
+    held = sessions.held_bytes()
+    theirs = sum(count for each, count in held.items() if sessions.secret_of(each, visitors().secrets) == secret)
+    full = under_way.take(own.name, size, most=left + FRAMING - theirs, most_of_all=may.upload_bytes - sum(held.values()))
+    if full == "own":
+        return PlainTextResponse("this is more than you may keep; delete some songs first", status_code=413)
+    if full == "all":
+        return PlainTextResponse("so much is being uploaded that no more fits into memory; try again in a while", status_code=503)
+    return own.name
 
 
 def _practise() -> None:
@@ -217,9 +287,11 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
     looking.serve(asyncio.get_running_loop())
     work, tidying = queue(), logs.watch(asyncio.create_task(_tidy(), name="tidy"))
-    threading.Thread(target=_practise, name="practise", daemon=True).start()
+    for each in (_practise, prober().warm):
+        threading.Thread(target=each, name=each.__name__, daemon=True).start()
     yield {}
     tidying.cancel()
+    await anyio.to_thread.run_sync(prober().close)
     await anyio.to_thread.run_sync(work.close)
 
 
@@ -227,6 +299,11 @@ def address_of(song_id: str) -> str:
     """Where the browser gets a song's sound. Who asks is known by the cookie; a link's token goes along."""
     kept = library()
     return f"{BASE}/sound/{song_id}" + (f"?{SHARED}={shared_token()}" if isinstance(kept, SharedLibrary) else "")
+
+
+def film_address(song_id: str, file: Path, *, called: str | None = None) -> str:
+    """Where the browser gets what was made of a song: to be looked at, or to be kept under a name."""
+    return f"{BASE}/film/{song_id}/{file.name}" + (f"?{urlencode({CALLED: called})}" if called else "")
 
 
 def playable(kept: Library, song_id: str) -> Path:
@@ -241,7 +318,7 @@ def _library_of(request: Request) -> Library:
         return _machines_library()
     if token := request.query_params.get(SHARED):
         return visitors().shared(token)
-    secret = cookies.secret_of(request.cookies)
+    secret = _asking(request)
     if secret is None:
         raise VisitorError("nobody is known to ask for this; open the app's page first")
     return visitors().library(secret)
@@ -252,10 +329,28 @@ async def sound(request: Request) -> Response:
     try:
         path = await anyio.to_thread.run_sync(lambda: playable(_library_of(request), request.path_params["song"]))
     except TrajectoryError as error:
-        return PlainTextResponse(str(error), status_code=404)
+        return PlainTextResponse(sentence(error), status_code=404)
     kept = "private, max-age=3600" if SHARED not in request.query_params else "private, no-store"  # a link can be taken back
     headers = {"Cache-Control": kept, "Vary": "Cookie"}
     return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], headers=headers)
+
+
+async def film(request: Request) -> Response:
+    """A film, loop or poster that was made of a song, with ranges; only for those whose library has it."""
+    name, called = request.path_params["name"], request.query_params.get(CALLED)
+    try:
+        path = await anyio.to_thread.run_sync(lambda: _film_of(request, request.path_params["song"], name))
+    except TrajectoryError as error:
+        return PlainTextResponse(sentence(error), status_code=404)
+    headers = {"Cache-Control": "private, no-store", "Vary": "Cookie"}
+    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], headers=headers, filename=called)
+
+
+def _film_of(request: Request, song_id: str, name: str) -> Path:
+    path = _library_of(request).kept_file(song_id, name) if FILM.fullmatch(name) else None
+    if path is None:
+        raise LibraryError("this film is no longer kept; make it again")
+    return path
 
 
 async def health(_: Request) -> Response:
@@ -290,4 +385,4 @@ def _problem_of(folder: Path, free_bytes: int) -> str | None:
     return None
 
 
-ROUTES = [Route("/sound/{song}", sound), Route("/health", health)]
+ROUTES = [Route("/sound/{song}", sound), Route("/film/{song}/{name}", film), Route("/health", health)]

@@ -16,7 +16,7 @@ from trajectory.records import Forecast
 from trajectory.runs import Run
 from trajectory.settings import FILM_SIZES, FORECASTERS, Hue
 from trajectory.ui import looking, place, scenes, shelf, work
-from trajectory.ui.services import jobs, library, playable
+from trajectory.ui.services import film_address, jobs, library, playable
 
 LOOK_SECONDS = 0.4
 ENDINGS = {
@@ -160,7 +160,7 @@ def _ordered(song: SongEntry, entry: RunEntry, against: RunEntry | None, heard: 
     jobs().forget(kept)
     runs = tuple(own.run(each.id) for each in entries)
     labels = (entries[0].label, entries[1].label) if against else ("", "")
-    sound = own.sound(song.id).read_bytes()
+    sound = jobs().carried(own.sound(song.id))
     arguments = (runs, labels, sound, song.name, heard, order)
     return jobs().submit(workers.film, *arguments, key=kept, kind="training", owner=place.owner(), done=done)
 
@@ -208,13 +208,13 @@ def _kept(song: SongEntry) -> None:
             words, take, away = st.columns([4, 1, 1], vertical_alignment="center")
             words.markdown(f"{ENDINGS.get(file.suffix, file.suffix)} · {shelf.megabytes(file.stat().st_size)}")
             name = f"{bundles.stem(song.title)}{file.suffix}"
-            take.download_button("Download", file.read_bytes, file_name=name, key=f"take-{file.name}", width="stretch")
+            take.link_button("Download", film_address(song.id, file, called=name), width="stretch")
             away.button("Delete", key=f"away-{file.name}", on_click=library().drop, args=(song.id, file.name), width="stretch")
             if file.suffix in (".mp4", ".webm"):
                 with st.expander("Play"):
-                    st.video(str(file))
+                    st.html(f'<video controls preload="none" style="width:100%" src="{film_address(song.id, file)}"></video>')
             elif file.suffix in (".png", ".gif", ".webp"):
-                st.image(str(file), width=480)
+                st.html(f'<img loading="lazy" style="max-width:100%;width:480px" alt="" src="{film_address(song.id, file)}">')
 
 
 def data(song: SongEntry, run: Run, heard: Features | None) -> None:

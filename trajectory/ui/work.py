@@ -44,7 +44,7 @@ def begin_run(song: SongEntry, settings: Settings, *, owner: str) -> RunEntry | 
         key,
         lambda: own.find_run(song.id, settings),
         lambda: jobs().submit(
-            workers.fit, _bytes(song), song.name, settings, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
+            workers.fit, _sound(song), song.name, settings, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
         ),
     )
 
@@ -64,7 +64,7 @@ def _made_or_begun(key: str, find: Callable[[], T | None], begin: Callable[[], J
 def preview(song: SongEntry, settings: Settings) -> Trajectory:
     """The first look, before anything is trained."""
     key = f"preview {run_id(song.id, settings)}"
-    return jobs().answer(workers.preview, _bytes(song), song.name, settings, key=key)
+    return jobs().answer(workers.preview, _sound(song), song.name, settings, key=key)
 
 
 def begin_heard(song: SongEntry, section: SectionSettings) -> Features | Job:
@@ -84,7 +84,7 @@ def begin_heard(song: SongEntry, section: SectionSettings) -> Features | Job:
         own.keep(song.id, name, found.to_bytes())
 
     return _made_or_begun(
-        key, find, lambda: jobs().submit(workers.listen, _bytes(song), song.name, section, key=key, kind="quick", done=keep)
+        key, find, lambda: jobs().submit(workers.listen, _sound(song), song.name, section, key=key, kind="quick", done=keep)
     )
 
 
@@ -118,7 +118,7 @@ def sound_address(song: SongEntry) -> str | None:
 
 def _make_playable(song: SongEntry) -> None:
     if song.suffix not in PLAYED and library().kept(song.id, PLAYABLE) is None:
-        library().keep(song.id, PLAYABLE, jobs().answer(workers.playable, _bytes(song), song.name, key=f"{PLAYABLE} {song.id}"))
+        library().keep(song.id, PLAYABLE, jobs().answer(workers.playable, _sound(song), song.name, key=f"{PLAYABLE} {song.id}"))
 
 
 def decoded(run: Run, points: Floats) -> Floats:
@@ -180,7 +180,7 @@ def begin_encoder(*, owner: str, done: Callable[[tuple[tuple[str, bytes], ...]],
     if len(chosen) < 2:
         raise JobError(f"{len(chosen)} song cannot be told from others; add a few more songs first")
     jobs().forget(ENCODER)  # the one before, which is done
-    sounds = tuple((song.name, _bytes(song)) for song in chosen)
+    sounds = tuple((song.name, _sound(song)) for song in chosen)
     return jobs().submit(workers.train_encoder, sounds, key=ENCODER, owner=owner, done=done)
 
 
@@ -205,7 +205,7 @@ def begin_pair(one: SongEntry, other: SongEntry, *, owner: str) -> tuple[RunEntr
         key,
         find,
         lambda: jobs().submit(
-            workers.fit_pair, tuple((song.name, _bytes(song)) for song in sounds), settings, key=key, owner=owner, done=keep
+            workers.fit_pair, tuple((song.name, _sound(song)) for song in sounds), settings, key=key, owner=owner, done=keep
         ),
     )
 
@@ -222,7 +222,7 @@ def begin_path(song: SongEntry, weights: workers.Weights, *, owner: str) -> RunE
         key,
         lambda: path_by(song, weights.encoder),
         lambda: jobs().submit(
-            workers.heard_path, _bytes(song), song.name, weights, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
+            workers.heard_path, _sound(song), song.name, weights, key=key, owner=owner, done=lambda run: own.add_run(song.id, run)
         ),
     )
 
@@ -247,8 +247,8 @@ def _begin(task: Callable[..., Any], entry: RunEntry, question: Question, *, own
     return jobs().submit(task, library().run(entry.id), *vars(question).values(), key=key, owner=owner)
 
 
-def _bytes(song: SongEntry) -> bytes:
-    return library().sound(song.id).read_bytes()
+def _sound(song: SongEntry) -> workers.Sound:
+    return jobs().carried(library().sound(song.id))
 
 
 def _digest(*parts: bytes) -> str:
