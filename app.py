@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from trajectory.ui import links, looking, player, services
+from trajectory.errors import TrajectoryError
+from trajectory.ui import links, looking, place, player, services
 
 if __name__ == "__main__":
     st.set_page_config(page_title="Trajectory", page_icon="〰️", layout="wide")
@@ -26,6 +27,8 @@ if __name__ == "__main__":
     try:
         chosen.run()
         player.prepare()
+    except TrajectoryError as error:
+        place.say(error)  # what no part of a page expected, and a person can do something about
     finally:
         looking.hand_over()
 else:

@@ -15,3 +15,4 @@ for song in found:
     shelf.entry(song)
 hearing.heard_by()
 shelf.disk_use()
+shelf.forgetting()

@@ -27,8 +27,9 @@ from trajectory.library import UNDO_SECONDS
 from trajectory.settings import SectionSettings, TrainingSettings, preset
 from trajectory.sharing import SharingError
 from trajectory.ui.cookies import COOKIE, Cookies
+from trajectory.ui.gate import address_of
 from trajectory.visitor_secrets import VisitorSecrets
-from trajectory.visitors import DAY_SECONDS, QuotaError, Visitors
+from trajectory.visitors import DAY_SECONDS, QuotaError, VisitorLibrary, Visitors
 
 LOOP = ROOT / "assets/songs/07_cc0_loop_120bpm.ogg"
 PIANO = ROOT / "assets/songs/05_solo_piano.ogg"
@@ -335,6 +336,65 @@ def test_more_work_than_the_quota_is_refused_in_words(queue: Jobs) -> None:
     assert "of all visitors" in str(desk(queue, "c", most_of_all=3).submit(at_once, key="c").error)
 
 
+def test_fresh_cookies_are_no_way_round_the_limits_of_an_address(queue: Jobs) -> None:
+    def of(visitor: str, address: str, *, new: bool = False, most_of_all: int = 8) -> Desk:
+        return dataclasses.replace(desk(queue, visitor, most_of_all=most_of_all), address=address, most_of_address=3, is_newcomer=new)
+
+    asked = [of(str(number), "198.51.100.7").submit(at_once, key="a") for number in range(4)]
+    assert [job.state for job in asked] == ["waiting"] * 3 + ["failed"]
+    assert asked[3].error == "3 pieces of work from your address at once are the most; wait until some are done"
+    others = [of(f"new {number}", f"198.51.100.{number + 10}", new=True).submit(at_once, key="a") for number in range(4)]
+    assert [job.state for job in others] == ["waiting"] * 3 + ["failed"]  # six of eight places are for who is new
+    assert of("old", "198.51.100.99").submit(at_once, key="a").state == "waiting"
+    assert desk(queue, "unknown", most_of_all=10).submit(at_once, key="a").state == "waiting"
+
+
+def test_new_visitors_of_one_address_are_few_a_day(tmp_path: Path) -> None:
+    clock = Clock()
+    all_of_them = visitors(tmp_path, clock, newcomers=2)
+
+    def come(secret: str, address: str) -> VisitorLibrary:
+        own = all_of_them.library(secret)
+        own.address = address
+        own.add_song(LOOP, name="loop.ogg")
+        return own
+
+    first = come("a", "198.51.100.7")
+    come("b", "198.51.100.7")
+    with pytest.raises(QuotaError, match="2 new visitors from one address"):
+        come("c", "198.51.100.7")
+    assert not all_of_them.library("c").is_made()
+    first.add_song(PIANO, name="piano.ogg")  # who is no newcomer may go on
+    come("d", "198.51.100.8")
+    come("e", "")
+    come("f", "")
+    come("g", "")
+    assert first.is_newcomer()
+    clock.ahead = 1.1 * DAY_SECONDS
+    assert not first.is_newcomer()
+    come("c", "198.51.100.7")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("1.2.3.4", "", "1.2.3.4"),
+        ("1.2.3.4", "203.0.113.9", "1.2.3.4"),  # whoever asks directly may say anything
+        ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("127.0.0.1", "made up, 203.0.113.9", "203.0.113.9"),
+        ("172.17.0.1", "203.0.113.9", "203.0.113.9"),
+        ("172.17.0.1", "", "172.17.0.1"),
+        ("127.0.0.1", "", ""),
+        ("::1", "", ""),
+        ("127.0.0.1", "made up", ""),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        ("", "", ""),
+    ],
+)
+def test_where_somebody_comes_from(peer: str, forwarded: str, address: str) -> None:
+    assert address_of(peer, forwarded) == address
+
+
 def test_waiting_work_does_not_fill_the_memory(queue: Jobs) -> None:
     sound = (("a.wav", b"x" * 101), "a name")
     for visitor in "abcd":
@@ -558,6 +618,19 @@ def test_the_log_calls_no_song_by_its_name(queue: Jobs, caplog: pytest.LogCaptur
     assert {record.job for record in caplog.records} == {job.id}
     ended = caplog.records[-1]
     assert (ended.outcome, ended.seconds) == ("failed", 0.0)
+
+
+def test_the_log_names_no_session(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(logging.getLogger("trajectory"), "handlers", [])
+    before = logging.getLogRecordFactory()
+    try:
+        logs.begin({})
+        session = "01234567-89ab-cdef-0123-456789abcdef"
+        logging.getLogger("streamlit.runtime").warning("Session with id %s is already connected!", session)
+        logging.getLogger("trajectory.jobs").warning("a job of %s", session)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert "Session with id … is already connected!" in caplog.text
 
 
 def test_a_way_to_log_that_there_is_not_is_refused() -> None:

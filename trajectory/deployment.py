@@ -34,6 +34,8 @@ class Deployment:
     exports: int = _from("QUOTA_EXPORTS", 50)  # films and files that a visitor may have made within 24 hours
     idle_days: float = _from("QUOTA_IDLE_DAYS", 30.0)  # after a visitor's last visit that their data is kept
     queue: int = _from("QUOTA_QUEUE", 200)  # jobs of all visitors together: a visitor without cookies of the day before is a new one
+    newcomers: int = _from("QUOTA_NEWCOMERS", 20)  # visitors from one address who may add their first song within 24 hours
+    address_jobs: int = _from("QUOTA_ADDRESS_JOBS", 48)  # of all visitors from one address, waiting or running at once
     upload_bytes: int = _from("QUOTA_UPLOAD_BYTES", 2_000_000_000)  # of all visitors' uploads that are held in memory at once
     free_bytes: int = _from("QUOTA_FREE_BYTES", 1_000_000_000)  # of the disk that all visitors together leave free
     training_minutes: float = _from("LIMIT_TRAINING_MINUTES", 240.0)  # that a training or a film may run

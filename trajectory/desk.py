@@ -8,6 +8,7 @@ from typing import Any
 from trajectory.jobs import Jobs
 from trajectory.queueing import ANSWER_SECONDS, Job, Kind
 
+NEWCOMERS_SHARE = 0.75  # of the queue: however many new cookies somebody takes, the rest stays for others
 LARGER = 4  # times what one visitor's jobs may hold in memory: those of all together
 
 
@@ -22,6 +23,9 @@ class Desk:
     most_of_all: int  # of all visitors together
     most_bytes: int  # of sound that this visitor's jobs hold in memory
     training_refused: Callable[[], str | None]  # why nothing can be trained or made now, if so
+    address: str = ""  # from which the visitor comes
+    most_of_address: int = 1_000_000  # jobs of all visitors from there
+    is_newcomer: bool = False  # part of the queue is kept for those who were here before today
 
     def submit(
         self,
@@ -43,11 +47,15 @@ class Desk:
                 return f"{self.most} pieces of work at once are the most, or fewer on long songs; wait until one is done, or cancel one"
             if sum(job.size for job in under_way) > LARGER * self.most_bytes:
                 return "so much work of all visitors is under way that no more fits into memory; try again in a while"
-            if len(under_way) >= self.most_of_all:
+            if self.address and sum(job.address == self.address for job in under_way) >= self.most_of_address:
+                return f"{self.most_of_address} pieces of work from your address at once are the most; wait until some are done"
+            if len(under_way) >= self.most_of_all * (NEWCOMERS_SHARE if self.is_newcomer else 1):
                 return f"{len(under_way)} pieces of work of all visitors are under way, which is all that fit; try again in a while"
             return None
 
-        return self.queue.submit(task, *arguments, key=key, kind=kind, owner=self.visitor, done=done, room=self.room, refused=refused)
+        return self.queue.submit(
+            *(task, *arguments), key=key, kind=kind, owner=self.visitor, done=done, room=self.room, address=self.address, refused=refused
+        )
 
     def answer(self, task: Callable[..., Any], *arguments: Any, key: str, seconds: float = ANSWER_SECONDS) -> Any:
         result = self.submit(task, *arguments, key=key, kind="quick").outcome(seconds)

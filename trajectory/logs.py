@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ FIELDS = ("job", "task", "outcome", "seconds")  # given as `extra`
 PLAIN = "%(asctime)s %(levelname)s %(message)s"
 OURS = "trajectory"
 SILENT = ("uvicorn.access",)  # addresses hold what only their owners may know
+SESSION = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LOG = logging.getLogger(__name__)
 
 
@@ -51,6 +53,15 @@ def begin(environment: Mapping[str, str]) -> None:
         logging.root.handlers = [handler]
         adopt_all()
     threading.excepthook = _say_that_a_thread_ended
+    logging.setLogRecordFactory(_record)
+
+
+def _record(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """Without the ids of Streamlit's sessions: who knows one could go on with it."""
+    record = logging.LogRecord(*arguments, **options)
+    if record.name.startswith("streamlit") and SESSION.search(said := record.getMessage()):
+        record.msg, record.args = SESSION.sub("…", said), None
+    return record
 
 
 def adopt_all() -> None:

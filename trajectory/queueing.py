@@ -49,9 +49,10 @@ class Job:
         call: tuple[Any, ...],
         done: Callable[[Any], object] | None,
         room: str = "",
+        address: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex[:12]  # by which the log knows it
-        self.key, self.kind, self.owner, self.room = key, kind, owner, room
+        self.key, self.kind, self.owner, self.room, self.address = key, kind, owner, room, address
         self.task = call[0].__name__ if call else ""
         self.size = _size(call)  # bytes that it holds in memory until its end
         self.state: State = "waiting"
@@ -142,6 +143,7 @@ class Queue:
         owner: str = "",
         done: Callable[[Any], object] | None = None,
         room: str = "",
+        address: str = "",
         refused: Callable[[], str | None] = lambda: None,
     ) -> Job:
         """Asks for `task(report, *arguments)`, or joins the job that already has this key in this room.
@@ -153,7 +155,7 @@ class Queue:
             job = self._jobs.get((room, key))
             if job is not None and job.state not in ("failed", "cancelled"):
                 return job
-            job = Job(self, key=key, kind=kind, owner=owner, call=(task, arguments), done=done, room=room)
+            job = Job(self, key=key, kind=kind, owner=owner, call=(task, arguments), done=done, room=room, address=address)
             problem = CLOSED if self._closed else self.problem or refused()
             if problem is not None:
                 job._end("failed", error=problem)

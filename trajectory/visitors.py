@@ -34,11 +34,33 @@ EMPTY_SECONDS = 3_600.0  # after which a library without songs, as everybody get
 NOTED_SECONDS = 60.0  # between two notes of when a visitor was here
 MOST_OPEN = 64  # catalogues that are held open: each takes a few handles
 FULL = "the server has little room left on its disk, so it takes nothing new at the moment; try again later"
-SEEN, EXPORTS = "seen", "exports.json"  # files of a visitor's folder
+SEEN, SINCE, EXPORTS = "seen", "since", "exports.json"  # files of a visitor's folder
 
 
 class QuotaError(TrajectoryError):
     """More than a visitor may have."""
+
+
+class Newcomers:
+    """How many visitors of one address added their first song within a day: fresh cookies are no way around quotas."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._came: dict[str, list[float]] = {}
+
+    def admit(self, address: str, now: float, *, most: int) -> None:
+        """Counts one in, or refuses it; from an address that is not known everybody may come."""
+        if not address:
+            return
+        with self._lock:
+            for each in list(self._came):
+                self._came[each] = [came for came in self._came[each] if 0 <= now - came < DAY_SECONDS]
+                if not self._came[each]:
+                    del self._came[each]
+            came = self._came.setdefault(address, [])
+            if len(came) >= most:
+                raise QuotaError(f"{most} new visitors from one address within 24 hours are the most; come again tomorrow")
+            came.append(now)
 
 
 class VisitorLibrary(Library):
@@ -46,10 +68,14 @@ class VisitorLibrary(Library):
 
     of_visitor = True
 
-    def __init__(self, root: Path, *, deployment: Deployment, shares: Shares, now: Callable[[], float], look: Look) -> None:
+    def __init__(
+        self, root: Path, *, deployment: Deployment, shares: Shares, now: Callable[[], float], look: Look, newcomers: Newcomers
+    ) -> None:
         self._begin(root, look)
+        self._newcomers = newcomers
         self.name, self._deployment, self._shares, self._now = root.name, deployment, shares, now
         self._exporting = threading.Lock()
+        self.address = ""  # from which its visitor came last, as far as that is known
         if self.is_made():
             super().make()
 
@@ -60,9 +86,19 @@ class VisitorLibrary(Library):
     def make(self) -> None:
         if shutil.disk_usage(self._disk()).free < self._deployment.free_bytes:
             raise QuotaError(FULL)
+        if not self.is_made():
+            self._newcomers.admit(self.address, self._now(), most=self._deployment.newcomers)
         super().make()
         with self._catalogue.told():
             note(self.root / SEEN, self._now())
+            note(self.root / SINCE, self._now())
+
+    def is_newcomer(self) -> bool:
+        """Whether its visitor was not here before today."""
+        try:
+            return not self.is_made() or self._now() - (self.root / SINCE).stat().st_mtime < DAY_SECONDS
+        except FileNotFoundError:  # of a version that did not note it
+            return False
 
     def hold(self) -> None:
         """Keeps the catalogue open for who comes often."""
@@ -165,7 +201,7 @@ class Visitors:
     """Everybody's libraries. A visitor is known by a secret, and called by its digest."""
 
     def __init__(self, home: Path, deployment: Deployment, *, now: Callable[[], float] = steady, look: Look = audio.probe) -> None:
-        self._look = look
+        self._look, self._newcomers = look, Newcomers()
         self.shares = Shares(home)
         self.secrets = VisitorSecrets(home, has_library=lambda secret: (self._folder / name_of(secret)).is_dir(), now=now)
         self._folder, self._deployment, self._now = home / "visitors", deployment, now
@@ -225,7 +261,9 @@ class Visitors:
         return found
 
     def _at(self, name: str) -> VisitorLibrary:
-        return VisitorLibrary(self._folder / name, deployment=self._deployment, shares=self.shares, now=self._now, look=self._look)
+        return VisitorLibrary(
+            self._folder / name, deployment=self._deployment, shares=self.shares, now=self._now, look=self._look, newcomers=self._newcomers
+        )
 
     def _note(self, name: str, now: float) -> None:
         try:

@@ -180,6 +180,50 @@ def test_a_film_and_a_picture_are_their_owners_alone(app: Served, home: Path) ->
     asyncio.run(try_all())
 
 
+def test_who_asks_to_be_forgotten_is(app: Served, home: Path) -> None:
+    async def try_all() -> None:
+        async with Visitor.at(app.address) as visitor:
+            await visitor.goto("")
+            before = tree(home)
+            await visitor.drop("song.wav", sound(4), on="Drop a song")
+            assert len(tree(home) - before) == 1
+            await visitor.goto("library")
+            assert not visitor.says("There is no song yet")
+            await visitor.click("Delete all that is mine")
+            assert visitor.says("All that was yours is deleted"), visitor.words()
+            assert visitor.says("There is no song yet")
+            assert {name for name in tree(home) - before if "gone-" not in name} == set()
+            client = AsyncHTTPClient(force_instance=True)
+            page = await client.fetch(f"{app.address}/", headers={"Accept": "text/html", "Cookie": visitor.cookie})
+            client.close()
+            (cookie,) = [each for each in page.headers.get_list("Set-Cookie") if each.startswith("trajectory_visitor=")]
+            assert cookie.partition(".")[0] not in visitor.cookie
+
+    asyncio.run(try_all())
+
+
+def test_the_app_has_as_many_handles_as_it_may(app: Served) -> None:
+    soft, hard = psutil.Process(app.process).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft in (hard, 65_536)
+
+
+def test_no_visitor_reads_where_the_server_keeps_things(app: Served, home: Path) -> None:
+    async def try_all() -> None:
+        async with Visitor.at(app.address) as visitor:
+            await visitor.goto("")
+            await visitor.drop("song.wav", sound(5), on="Drop a song")
+            (song,) = [part.partition("=")[2] for part in visitor.query.split("&") if part.startswith("song=")]
+            (folder,) = home.glob(f"visitors/*/songs/{song}/..")
+            catalogue = folder.resolve().parent / "catalogue.sqlite3"
+            catalogue.write_bytes(b"no catalogue" * 1_000)
+            for page in ("", "library", "explore", "forecast", "compare", "alike", "export", "about"):
+                await visitor.goto(page)
+                assert not visitor.says(str(home)), visitor.words()
+                assert page == "about" or visitor.says("is damaged"), (page, visitor.words())
+
+    asyncio.run(try_all())
+
+
 # --- A machine of one's own
 
 

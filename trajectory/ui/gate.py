@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -104,6 +105,26 @@ class Gate:
             return (404, "there is nothing at this address") if not door.methods else (405, "this address is not asked in this way")
         if door.who == "visitor" and self.is_visitor is not None and not await self.is_visitor(asked):
             return 403, "nobody is known to ask for this; open the app's page first"
+        return None
+
+
+def address_of(peer: str, forwarded: str) -> str:
+    """Where somebody comes from, of IPv6 the network: what a proxy of this machine or its own network says last, else who asks.
+
+    Empty where that cannot be known: for who asks from this very machine, or through a proxy on it that says nothing.
+    """
+    asks = _address(peer)
+    if asks is not None and (asks.is_loopback or asks.is_private) and forwarded.strip():
+        asks = _address(forwarded.rpartition(",")[2].strip())
+    if asks is None or asks.is_loopback:
+        return ""
+    return str(ipaddress.ip_network((asks, 64), strict=False)) if asks.version == 6 else str(asks)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
         return None
 
 

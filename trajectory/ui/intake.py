@@ -14,6 +14,7 @@ from trajectory.errors import TrajectoryError
 from trajectory.settings import SONG_ENDINGS, WHOLE, AudioLimits, SectionSettings
 from trajectory.ui import place, training, work
 from trajectory.ui.services import library
+from trajectory.visitors import VisitorLibrary
 
 LIMITS = AudioLimits()
 LONG = 90.0  # seconds after which a part can be chosen
@@ -48,6 +49,7 @@ def chooser(samples: Path, *, open_wide: bool) -> None:
             accept_multiple_files=True,
             key=f"upload-{count}",
             on_change=_take_upload,
+            max_upload_size=_most_megabytes(),
         )
         for problem in problems:
             place.say(problem)
@@ -64,6 +66,13 @@ def chooser(samples: Path, *, open_wide: bool) -> None:
 
 def _spoken(sample: Path) -> str:
     return " ".join(part for part in sample.stem.split("_") if not part.isdigit() and part != "sample").capitalize()
+
+
+def _most_megabytes() -> int:
+    """Of one file: what a song may have, or what its visitor may still keep."""
+    kept = library()
+    left = kept.bytes_left() if isinstance(kept, VisitorLibrary) else LIMITS.bytes
+    return max(1, min(LIMITS.bytes, left) // 10**6)
 
 
 def _take_upload() -> None:

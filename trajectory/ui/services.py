@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 import anyio.to_thread
 import plotly.graph_objects as go
 import streamlit as st
@@ -43,6 +48,7 @@ ROOT = Path(__file__).parents[2]
 BASE = f"/{base}" if (base := st.get_option("server.baseUrlPath").strip("/")) else ""
 LOG = logging.getLogger(__name__)
 PLAYED = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".webm")
+MOST_HANDLES = 65_536
 FRAMING = 100_000  # bytes that a form adds to the file in it
 LEAST_FREE = 20_000_000  # bytes of the disk without which a machine of one's own is not ready for a song
 UNREADABLE = "the folder that songs are kept in cannot be read and written (the log has the reason)"
@@ -158,6 +164,7 @@ def own_library() -> VisitorLibrary:
             "or open the app in a tab of its own"
         )
     own = st.session_state["library"] = visitors().library(secret)
+    own.address = gate.address_of(st.context.ip_address or "127.0.0.1", st.context.headers.get("X-Forwarded-For") or "")
     return own
 
 
@@ -171,11 +178,15 @@ def jobs() -> Jobs | Desk:
     may = deployment()
     if not may.shared:
         return queue()
-    kept, visitor = library(), own_library().name
+    kept, own = library(), own_library()
+    visitor = own.name
     room = f"{visitor} {kept.share.digest}" if isinstance(kept, SharedLibrary) else visitor
     return Desk(
         queue=queue(),
         visitor=visitor,
+        address=own.address,
+        most_of_address=may.address_jobs,
+        is_newcomer=own.is_newcomer(),
         room=room,
         most=may.jobs,
         most_of_all=may.queue,
@@ -200,6 +211,7 @@ def begin() -> None:
     """Before anything is served: how it is deployed, and how it logs. Where that makes no sense or is not safe, nothing is."""
     try:
         logs.begin(os.environ)
+        _raise_handles()
         deployment().check_address(st.get_option("server.address"))
         if deployment().shared:
             visitors()
@@ -207,6 +219,15 @@ def begin() -> None:
         sys.exit(str(error))
     if logs.is_json():
         streamlit.logger.setup_formatter = _hand_on
+
+
+def _raise_handles() -> None:
+    """As many open files and connections as this user may have: the usual 1024 are few where many come."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_HANDLES if hard == resource.RLIM_INFINITY else min(hard, MOST_HANDLES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _hand_on(logger: logging.Logger) -> None:
@@ -244,8 +265,16 @@ async def _admit_upload(under_way: uploads.UnderWay, request: Request, session: 
     return await anyio.to_thread.run_sync(_admitted, under_way, request, session, size)
 
 
+def _counted(under_way: uploads.UnderWay, own: VisitorLibrary, secret: str, size: int, left: int) -> str | None:
+    """Counts an upload in beside what pages have not taken yet, or says what is full."""
+    held = sessions.held_bytes()
+    theirs = sum(count for each, count in held.items() if sessions.secret_of(each, visitors().secrets) == secret)
+    most_of_all = deployment().upload_bytes - sum(held.values())
+    return under_way.take(own.name, size, most=left + FRAMING - theirs, most_of_all=most_of_all)
+
+
 def _admitted(under_way: uploads.UnderWay, request: Request, session: str, size: int) -> str | PlainTextResponse:
-    may, secret = deployment(), _asking(request)
+    secret = _asking(request)
     if secret is None or sessions.secret_of(session, visitors().secrets) != secret:
         return PlainTextResponse("this upload comes from no session of yours; load the page again", status_code=403)
     try:
@@ -253,9 +282,10 @@ def _admitted(under_way: uploads.UnderWay, request: Request, session: str, size:
         left = own.bytes_left()
     except TrajectoryError as error:
         return PlainTextResponse(sentence(error), status_code=503)
-    held = sessions.held_bytes()
-    theirs = sum(count for each, count in held.items() if sessions.secret_of(each, visitors().secrets) == secret)
-    full = under_way.take(own.name, size, most=left + FRAMING - theirs, most_of_all=may.upload_bytes - sum(held.values()))
+    full = _counted(under_way, own, secret, size, left)
+    if full == "all":
+        sessions.drop_uploads_of_the_gone()
+        full = _counted(under_way, own, secret, size, left)
     if full == "own":
         return PlainTextResponse("this is more than you may keep; delete some songs first", status_code=413)
     if full == "all":

@@ -53,3 +53,11 @@ def held_bytes() -> dict[str, int]:
         return {}
     held = Runtime.instance().uploaded_file_mgr.file_storage  # type: ignore[attr-defined]
     return {session: sum(len(file.data) for file in list(files.values())) for session, files in list(held.items())}
+
+
+def drop_uploads_of_the_gone() -> None:
+    """Lets go of uploads whose sessions nobody is connected to: Streamlit would hold them for minutes, in case somebody comes back."""
+    runtime = Runtime.instance()
+    for session in held_bytes():
+        if runtime.get_client(session) is None:
+            runtime.uploaded_file_mgr.remove_session_files(session)

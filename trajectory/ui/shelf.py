@@ -6,7 +6,7 @@ from trajectory.audio import clock
 from trajectory.catalogue import RunEntry, SongEntry
 from trajectory.errors import TrajectoryError
 from trajectory.ui import links, place
-from trajectory.ui.services import deployment, jobs, library, own_library
+from trajectory.ui.services import deployment, jobs, library, own_library, visitors, visitors_secret
 
 SHOWN = 100  # entries at once; a search finds the others
 
@@ -114,3 +114,30 @@ def _tried(change: object) -> None:
         change()  # type: ignore[operator]
     except TrajectoryError as error:
         st.session_state["problem"] = str(error)
+
+
+def forgetting() -> None:
+    """The way to be gone: everything of a visitor at once, and for good."""
+    if not deployment().shared:
+        return
+    with st.popover("Forget me", icon=":material/person_remove:"):
+        st.markdown(
+            "Deletes **all that is yours here, at once and for good**: songs, runs, films and links. Nothing of it can be brought back."
+        )
+        st.button("Delete all that is mine", key="forget-me", type="primary", on_click=_forget)
+    if st.session_state.pop("forgotten", False):
+        st.success("All that was yours is deleted. The next page that you load knows nothing of you.", icon=":material/check:")
+
+
+def _forget() -> None:
+    secret = visitors_secret()
+    for job in jobs().active():
+        job.cancel()
+    if secret is not None:
+        try:
+            visitors().forget(secret)
+        except TrajectoryError as error:
+            st.session_state["problem"] = str(error)
+            return
+    st.session_state.clear()
+    st.session_state["forgotten"] = True
