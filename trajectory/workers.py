@@ -360,6 +360,26 @@ def film(
         return out.read_bytes()
 
 
+def exported(
+    report: Report,
+    run: Run,
+    kind: str,
+    title: str,
+    sound: tuple[str, Sound],
+    heard: Features | None,
+    hue: Hue,
+    camera: tuple[float, ...] | None,
+) -> tuple[str, bytes]:
+    """A page or a bundle that holds the song's sound, and what its file is called."""
+    from trajectory import export
+
+    report.check()
+    name, file = sound
+    with _song_file(file, name) as song, tempfile.TemporaryDirectory(prefix="export-") as folder:
+        (path,) = export.export(run, [kind], folder, name=title, features=heard, sound=song, hue=hue, camera=camera)
+        return path.name, path.read_bytes()
+
+
 def _recording(sound: Sound, name: str, settings: Settings) -> Recording:
     from trajectory import audio
 

@@ -231,3 +231,23 @@ def test_songs_are_heard_and_laid_on_a_map(page: Page, trained: str) -> None:
     expect(page.get_by_text(re.compile("^Tags .*techno"))).to_be_visible()  # an electronic loop
     page.get_by_role("radio", name="Map").click()
     expect(page.locator(".trajectory-songmap canvas").first).to_be_visible()
+
+
+def test_no_other_site_may_frame_the_app_or_play_a_song_of_it(page: Page, address: str, trained: str) -> None:
+    song = trained.partition("song=")[2].partition("&")[0]
+    seen: dict[str, int] = {}
+    page.on("response", lambda answer: seen.update({answer.url: answer.status}))
+    foreign = "http://foreign.test/"
+    page.route(
+        foreign,
+        lambda route: route.fulfill(
+            body=f"""<iframe src="{address}/library"></iframe>
+        <audio src="{address}/sound/{song}" onerror="document.title='refused'" onloadedmetadata="document.title='played'"></audio>""",
+            content_type="text/html",
+        ),
+    )
+    page.goto(foreign)
+    page.wait_for_function("document.title !== ''")
+    assert page.title() == "refused"
+    assert "Library" not in "".join(frame.content() for frame in page.frames[1:])
+    assert 200 not in {status for url, status in seen.items() if url.startswith(address)}

@@ -256,6 +256,9 @@ def test_catching_up_says_what_it_could_not_do(tmp_path: Path, log: pytest.LogCa
     class Broken:
         most = 10
 
+        def carried(self, file: Path) -> Path:
+            return file
+
         def submit(self, *_: Any, **__: Any) -> Any:
             raise ZeroDivisionError("a bug")
 

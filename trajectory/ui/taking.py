@@ -246,10 +246,11 @@ def data(song: SongEntry, run: Run, heard: Features | None) -> None:
 def _file(song: SongEntry, run: Run, heard: Features | None, kind: str, *, with_sound: bool, hue: Hue) -> tuple[str, bytes]:
     own = library()
     own.may_export()
-    sound = playable(own, song.id) if with_sound and kind in ("html", "bundle") else None
+    camera = place.numbers_of(place.view().camera)
+    if with_sound and kind in ("html", "bundle"):
+        return work.exported(song, run, kind, playable(own, song.id), heard, hue, camera)
     with holding.apart() as folder:
-        camera = place.numbers_of(place.view().camera)
-        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, sound=sound, hue=hue, camera=camera)
+        (path,) = export.export(run, [kind], folder, name=song.title, features=heard, hue=hue, camera=camera)
         return path.name, path.read_bytes()
 
 

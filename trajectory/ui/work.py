@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trajectory import workers
@@ -16,7 +17,7 @@ from trajectory.library import run_id
 from trajectory.queueing import ANSWER_SECONDS, Job, JobError
 from trajectory.records import Floats, Forecast, Trajectory
 from trajectory.runs import Run
-from trajectory.settings import Likeness, SectionSettings, Settings, preset
+from trajectory.settings import Hue, Likeness, SectionSettings, Settings, preset
 from trajectory.similarity import Plane
 from trajectory.ui.services import PLAYABLE, PLAYED, address_of, jobs, library, queue
 
@@ -124,6 +125,16 @@ def _make_playable(song: SongEntry) -> None:
 def decoded(run: Run, points: Floats) -> Floats:
     """The spectrogram windows that points of a run's space mean."""
     return jobs().answer(workers.decode, run, points, key=f"decode {_digest(points.tobytes(), run.trajectory.points.tobytes())}")
+
+
+def exported(
+    song: SongEntry, run: Run, kind: str, sound: Path, heard: Features | None, hue: Hue, camera: tuple[float, ...] | None
+) -> tuple[str, bytes]:
+    """A page or a bundle that holds the song's sound, and its name: made by a worker, since a stranger's file is decoded for it."""
+    key = f"export {kind} {_digest(repr((song.id, run.settings.fingerprint(), sound.name, hue, camera)).encode())}"
+    of = (f"song{sound.suffix}", jobs().carried(sound))
+    found: tuple[str, bytes] = jobs().answer(workers.exported, run, kind, song.title, of, heard, hue, camera, key=key)
+    return found
 
 
 def picture(song: SongEntry, entries: Sequence[RunEntry], heard: Features, order: workers.FilmOrder) -> bytes:
