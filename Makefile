@@ -28,7 +28,7 @@ nightly: tools check
 	$(BIN)/pip install --quiet -r tests/fuzz/requirements.txt
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz.guided
-	TRAJECTORY_KILLS=1000 $(BIN)/pytest tests/faults
+	TRAJECTORY_KILLS=1000 TRAJECTORY_CROWD=900 $(BIN)/pytest tests/faults
 	$(BIN)/python -m tests.benchmarks load soak
 	-$(MAKE) audit # its word counts only where there is an internet to ask
 

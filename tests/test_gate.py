@@ -118,6 +118,14 @@ def test_each_address_is_answered_to_whom_it_may_be(path: str, method: str, who:
     assert (status(path, **options) in (200, 101)) is (who != "nobody")  # on a machine of one's own there are no visitors
 
 
+@pytest.mark.parametrize(
+    "path", ["", "/\n", "//_stcore/metrics", "/_stcore/\nmetrics", "/explore/../_stcore/stream", "/\u2028", "/" * 3_000]
+)
+def test_an_odd_address_is_answered_like_any_other(path: str) -> None:
+    assert status(path) in (200, 404)
+    assert status(path, method="PUT") in (404, 405)
+
+
 def test_an_address_below_a_base_is_the_same_one() -> None:
     assert status("/music/health", base="/music") == 200
     assert status("/music/_stcore/metrics", base="/music") == 404

@@ -1,6 +1,7 @@
 """An app for visitors, and one for a machine's own people, asked by those who should not: nobody gets in, and nobody else is shut out."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,13 @@ from tornado.websocket import websocket_connect
 
 from tests.browser.serving import Served, served
 from tests.faults.victims import sound
+from tests.test_gate import OPEN
 from tests.visitor import Visitor
 from trajectory.library import Library
+from trajectory.sharing import Shares
 
-CROWD = 300  # who ask at once, more than there were handles for
+CROWD = int(os.environ.get("TRAJECTORY_CROWD", "300"))  # who ask at once, more than there were handles for; `make nightly` sends more
+SERVED_SECONDS = 20.0  # within which somebody else gets a page meanwhile, on a busy machine too
 QUOTA = 3_000_000  # bytes of a visitor
 
 
@@ -28,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(home: Path) -> Iterator[Served]:
     """For visitors, each with little room."""
     quotas = {"TRAJECTORY_QUOTA_BYTES": str(QUOTA), "TRAJECTORY_QUOTA_UPLOAD_BYTES": str(2 * QUOTA), "TRAJECTORY_QUOTA_FREE_BYTES": "1000"}
-    with served(home, warm=False, environment={"TRAJECTORY_DEPLOYMENT": "shared", **quotas}) as running:
+    with served(home, environment={"TRAJECTORY_DEPLOYMENT": "shared", **quotas}) as running:
         yield running
 
 
@@ -94,6 +98,60 @@ def test_visitors_who_only_look_in_leave_nothing(app: Served, home: Path) -> Non
     asyncio.run(crowd())
 
 
+def open_to_anybody() -> list[str]:
+    """An address of each door at which nobody is asked who they are."""
+    return [path for path, methods in OPEN.items() if methods.get("GET") == "anybody"] + ["/"]
+
+
+@pytest.mark.parametrize("path", open_to_anybody())
+def test_a_crowd_at_an_open_address_exhausts_nothing_and_shuts_nobody_out(path: str, app: Served, home: Path) -> None:
+    async def crowd() -> None:
+        before, process = tree(home), psutil.Process(app.process)
+        handles, memory = process.num_fds(), process.memory_info().rss
+        asking = asyncio.gather(*(ask(app.address, path) for _ in range(CROWD)))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(SERVED_SECONDS):
+            assert await ask(app.address, "/_stcore/health") == 200
+        assert set(await asking) <= {200, 404, 503}
+        assert tree(home) - before == set()
+        await asyncio.sleep(0.3)
+        assert process.num_fds() < handles + 30
+        assert process.memory_info().rss < memory + 150_000_000
+
+    asyncio.run(crowd())
+
+
+def test_websockets_that_say_nothing_shut_nobody_out(app: Served, home: Path) -> None:
+    async def crowd() -> None:
+        before, where = tree(home), f"{app.address.replace('http', 'ws', 1)}/_stcore/stream"
+        silent = await asyncio.gather(*(websocket_connect(HTTPRequest(where, connect_timeout=60)) for _ in range(CROWD // 2)))
+        async with asyncio.timeout(2 * SERVED_SECONDS):
+            async with Visitor.at(app.address) as visitor:
+                await visitor.goto("library")
+                assert visitor.says("There is no song yet")
+        for socket in silent:
+            socket.close()
+        await asyncio.sleep(1)  # they say goodbye
+        assert tree(home) - before == set()
+
+    asyncio.run(crowd())
+
+
+def test_requests_that_never_end_shut_nobody_out(app: Served) -> None:
+    async def crowd() -> None:
+        port = int(app.address.rpartition(":")[2])
+        slow = [await asyncio.open_connection("localhost", port) for _ in range(CROWD // 3)]
+        for _, writer in slow:
+            writer.write(b"GET / HTTP/1.1\r\nHost: loc")
+        async with asyncio.timeout(SERVED_SECONDS):
+            assert await ask(app.address, "/") == 200
+        for _, writer in slow:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in slow), return_exceptions=True)
+
+    asyncio.run(crowd())
+
+
 # --- Uploads
 
 
@@ -150,11 +208,55 @@ def test_an_upload_that_does_not_say_how_long_it_is_is_not_read(app: Served) -> 
             writer.write("\r\n".join([*said, "", "3", "abc", "0", "", ""]).encode())
             assert (await asyncio.wait_for(reader.readline(), 30)).split()[1] == b"411"
             writer.close()
+            await writer.wait_closed()
 
     asyncio.run(try_it())
 
 
 # --- What is somebody's
+
+
+WHOSE = {  # what it is: with which status it is answered to its owner, to another visitor, and to nobody
+    "sound": (200, 404, 404),
+    "film": (200, 404, 403),
+    "data": (200, 403, 403),
+    "media": (200, 403, 403),
+    "share": (200, 200, 200),
+    "share of another song": (404, 404, 404),
+}
+
+
+def test_each_kind_of_thing_is_answered_to_whom_it_may_be(app: Served, home: Path) -> None:
+    async def try_all() -> None:
+        async with Visitor.at(app.address) as owner, Visitor.at(app.address) as other:
+            await other.goto("")
+            await owner.goto("")
+            await owner.drop("song.wav", sound(6), on="Drop a song")
+            await owner.until(lambda: owner.says("Explore it"))
+            (song,) = [part.partition("=")[2] for part in owner.query.split("&") if part.startswith("song=")]
+            (folder,) = home.glob(f"visitors/*/songs/{song}/..")
+            root = folder.resolve().parent
+            Library(root).keep(song, "film-0123456789ab.png", b"a poster")
+            token = Shares(home).make(root.name, song)
+            await owner.goto("export")
+            await owner.click("Numbers for Python")
+            (data,) = owner.downloads()
+            await owner.click("A page that opens anywhere")
+            addresses = {
+                "sound": f"/sound/{song}",
+                "film": f"/film/{song}/film-0123456789ab.png",
+                "data": data,
+                "media": owner.downloads()[-1],
+                "share": f"/sound/{song}?shared={token}",
+                "share of another song": f"/sound/0123456789abcdef?shared={token}",
+            }
+            assert addresses.keys() == WHOSE.keys()
+            assert addresses["data"] != addresses["media"]
+            for kind, path in addresses.items():
+                found = tuple([await ask(app.address, path, Cookie=cookie) for cookie in (owner.cookie, other.cookie, "")])
+                assert found == WHOSE[kind], kind
+
+    asyncio.run(try_all())
 
 
 def test_a_film_and_a_picture_are_their_owners_alone(app: Served, home: Path) -> None:

@@ -44,7 +44,7 @@ class Door:
 
 
 def _door(address: str, methods: frozenset[str], who: Literal["anybody", "visitor"] = "anybody") -> Door:
-    return Door(re.compile(address), methods, who)
+    return Door(re.compile(address, re.DOTALL), methods, who)
 
 
 DOORS = (  # the first that fits; "anybody" also asks further inside, where something is somebody's
