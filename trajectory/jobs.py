@@ -50,7 +50,7 @@ LOST = "the workers stopped, and this work with them; start it again"
 CERTIFICATE = "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"  # as Dask calls it in the environment
 NO_WORKERS = "the workers cannot be had (the log has the reason); try again in a moment"
 BROKEN = (
-    "no song can be turned into a path at the moment: the workers fail in their practice; what is kept can be looked at, "
+    "no song can be turned into a path at the moment: the workers fail in a trial run; what is kept can be looked at, "
     "and whoever runs this app finds the reason in its log"
 )
 DYING = (
@@ -268,7 +268,7 @@ class _Link:
     def _judge(self, warm: set[str], found: set[str]) -> None:
         """Raises where none of these workers can do its work, which another try may mend, later."""
         for failure in set(self._broken.values()) - self._said:
-            LOG.error("a worker cannot work: its practice failed. %s\n%s", MEND, failure)
+            LOG.error("a worker cannot work: its trial run failed. %s\n%s", MEND, failure)
             self._said.add(failure)
         self._stillborn += len(self._cold - found)
         self._there, self._cold = found, found - warm

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import queue
-import resource
 import select
 import subprocess
 import sys
@@ -135,6 +134,8 @@ def _end(process: _Process | None, how: str) -> None:
 
 def main() -> None:
     """Looks at one file after the other, and can neither write one nor take much memory."""
+    import resource  # which Windows has not; there the app looks itself
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     if sys.platform == "linux":

@@ -79,9 +79,9 @@ def test_a_visitor_reads_that_the_workers_cannot_work(packages: Path, tmp_path: 
     async def visit(address: str) -> None:
         async with Visitor.at(address) as visitor:
             await visitor.goto("")
-            assert visitor.says("the workers fail in their practice"), visitor.words()
+            assert visitor.says("the workers fail in a trial run"), visitor.words()
             await visitor.drop("song.wav", sound(1), on="Drop a song")
-            assert visitor.says("the workers fail in their practice"), visitor.words()
+            assert visitor.says("the workers fail in a trial run"), visitor.words()
 
     with served(tmp_path, warm=False) as app:
         until(lambda: health(app.address)["problem"] == jobs.BROKEN)

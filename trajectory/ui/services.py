@@ -31,11 +31,12 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
-from trajectory import __version__, logs
+from trajectory import __version__, audio, logs
 from trajectory.catalogue import LibraryError
 from trajectory.deployment import Deployment
 from trajectory.desk import Desk
 from trajectory.errors import TrajectoryError
+from trajectory.filing import Look
 from trajectory.jobs import Jobs
 from trajectory.library import UNDO_SECONDS, Library, home
 from trajectory.probing import Prober
@@ -108,12 +109,17 @@ def prober() -> Prober:
 @_Once
 def visitors() -> Visitors:
     """Everybody's libraries, where each visitor has one."""
-    return Visitors(home(), deployment(), look=prober().probe)
+    return Visitors(home(), deployment(), look=_look())
 
 
 @_Once
 def _machines_library() -> Library:
-    return Library(home(), look=prober().probe)
+    return Library(home(), look=_look())
+
+
+def _look() -> Look:
+    """How a new file is looked at: in another process, where processes can be bounded."""
+    return audio.probe if resource is None else prober().probe
 
 
 def forget() -> None:
@@ -317,7 +323,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     PagesManager.uses_pages_directory = False  # else a link, as the first visit of all, opens its page without app.py around it
     looking.serve(asyncio.get_running_loop())
     work, tidying = queue(), logs.watch(asyncio.create_task(_tidy(), name="tidy"))
-    for each in (_practise, prober().warm):
+    for each in (_practise, *(() if resource is None else (prober().warm,))):
         threading.Thread(target=each, name=each.__name__, daemon=True).start()
     yield {}
     tidying.cancel()
