@@ -28,6 +28,7 @@ nightly: tools check
 	$(BIN)/pip install --quiet -r tests/fuzz/requirements.txt
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz.guided
+	for n in 1 2 3 4 5; do $(BIN)/pytest --hypothesis-profile default tests/test_export.py tests/test_similarity.py || exit; done
 	TRAJECTORY_KILLS=1000 TRAJECTORY_CROWD=900 $(BIN)/pytest tests/faults
 	$(BIN)/python -m tests.benchmarks load soak
 	-$(MAKE) audit # its word counts only where there is an internet to ask

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.audio_files import click
@@ -568,6 +568,7 @@ PATHS = [
 ]
 
 
+@example(("losses", "total"), 3.4028235677973366e38)
 @given(st.sampled_from(PATHS), JSON)
 @settings(max_examples=60, deadline=None)
 def test_settings_of_any_kind_are_refused_or_can_be_shown(path: tuple[str, ...], value: Any) -> None:

@@ -181,5 +181,6 @@ def _song(values: dict[str, Any]) -> Song:
 
 
 def _training_log(values: dict[str, Any]) -> TrainingLog:
-    losses: dict[str, Floats] = {name: np.asarray(column, dtype=np.float32) for name, column in values["losses"].items()}
+    with np.errstate(over="raise"):  # a number that is larger than any loss
+        losses: dict[str, Floats] = {name: np.asarray(column, dtype=np.float32) for name, column in values["losses"].items()}
     return TrainingLog(**values | {"losses": losses})
