@@ -18,12 +18,12 @@ from tests.songs import ROOT
 from tests.test_jobs import at_once, ignore_everything, no_practice
 from trajectory import jobs as jobs_module
 from trajectory import logs, pipeline, queueing
-from trajectory.catalogue import LibraryError
+from trajectory.catalogue import Catalogue, LibraryError
 from trajectory.clocks import steady
 from trajectory.deployment import Deployment, DeploymentError, is_loopback
 from trajectory.desk import Desk
 from trajectory.jobs import Jobs
-from trajectory.library import UNDO_SECONDS
+from trajectory.library import UNDO_SECONDS, Library
 from trajectory.settings import SectionSettings, TrainingSettings, preset
 from trajectory.sharing import SharingError
 from trajectory.ui.cookies import COOKIE, Cookies
@@ -582,6 +582,31 @@ def test_open_catalogues_are_few_however_many_visitors_there_are(tmp_path: Path,
     monkeypatch.setattr("trajectory.library.steady", lambda: steady() + 2 * UNDO_SECONDS)
     all_of_them.tidy()
     assert not list((held[0].root / "songs").iterdir())
+
+
+def test_a_library_that_could_not_be_made_whole_loses_no_song_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_of_them = visitors(tmp_path)
+    own = all_of_them.library("a")
+
+    def fail(_: object) -> None:
+        raise LibraryError("the disk went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "make", fail)
+        with pytest.raises(LibraryError, match="went away"):
+            own.add_song(LOOP, name="loop.ogg")
+    assert own.root.is_dir()  # half made
+    song = own.add_song(LOOP, name="loop.ogg")
+    assert visitors(tmp_path).library("a").song(song.id).name == "loop.ogg"
+
+
+def test_a_library_that_goes_away_while_it_is_used_is_no_empty_one(tmp_path: Path) -> None:
+    shelf = Library(tmp_path / "home")
+    shelf.add_song(LOOP, name="loop.ogg")
+    (tmp_path / "home").rename(tmp_path / "elsewhere")
+    for ask in (shelf.songs, shelf.usage, lambda: shelf.add_song(PIANO, name="piano.ogg")):
+        with pytest.raises(LibraryError, match="cannot be written"):
+            ask()
 
 
 def test_a_full_disk_is_asked_before_anything_is_made(tmp_path: Path) -> None:

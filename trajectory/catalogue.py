@@ -107,22 +107,24 @@ class Usage:
 class Catalogue:
     """The SQLite file of a library: a connection for each operation, and one sentence for whatever goes wrong.
 
-    Before `make` there is no file, and so no song: it reads as empty.
+    Before `make` there may be no file, and so no song: it reads as empty, and nothing is written. After it a missing file is an error.
     """
 
     def __init__(self, root: Path, *, of_visitor: bool = False) -> None:
         self.root, self._of_visitor = root, of_visitor  # to whom sentences name no folder of the server
         self._held: weakref.finalize[[], Catalogue] | None = None  # closes the connection that is held
+        self._expected = False  # whether there must be a file
 
     def make(self) -> None:
         """Makes the file where there is none yet, brings it to this version, and holds it open."""
         with self.told(), closing(self._connect()) as connection:
             self._migrate(connection)
+        self._expected = True
         self.hold()
 
     def hold(self) -> None:
         """Keeps a connection: the file's side files stay in being, without which even reading would need room on the disk."""
-        if self._held is None and self._is_made():
+        if self._held is None and self.is_made():
             with self.told():
                 held = self._connect()
                 self._held = weakref.finalize(self, held.close)
@@ -134,17 +136,25 @@ class Catalogue:
             self._held()
             self._held = None
 
-    def _is_made(self) -> bool:
-        return (self.root / CATALOGUE).exists()
+    def forget(self) -> None:
+        """It was given up with all that it knew: from now on it is empty."""
+        self.rest()
+        self._expected = False
+
+    def is_made(self) -> bool:
+        """Whether there is a file, or must be one."""
+        return self._expected or (self.root / CATALOGUE).exists()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        with self.told(), closing(self._connect() if self._is_made() else _empty()) as connection:
+        with self.told(), closing(self._connect() if self.is_made() else _empty()) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, and nobody else's meanwhile; closing undoes what was not committed."""
+        if not self.is_made():
+            raise LibraryError("this is no longer in the library; add it again")
         with self.reading() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection

@@ -81,7 +81,7 @@ class VisitorLibrary(Library):
 
     def is_made(self) -> bool:
         """Whether there is anything of this visitor: before their first song, nothing of them is on the disk."""
-        return self.root.is_dir()
+        return self._catalogue.is_made()
 
     def make(self) -> None:
         if shutil.disk_usage(self._disk()).free < self._deployment.free_bytes:
@@ -103,6 +103,10 @@ class VisitorLibrary(Library):
     def hold(self) -> None:
         """Keeps the catalogue open for who comes often."""
         self._catalogue.hold()
+
+    def forget(self) -> None:
+        """It was given up with all that was in it."""
+        self._catalogue.forget()
 
     def rest(self) -> None:
         """Gives its handles back; the next question takes them again."""
@@ -168,12 +172,14 @@ class VisitorLibrary(Library):
 
     def delete_song(self, song_id: str) -> None:
         """Ends the song's links too, for good."""
-        super().delete_song(song_id)
+        if self.is_made():
+            super().delete_song(song_id)
         self._shares.end(self.name, song=song_id)
 
     def delete_run(self, run_id: str) -> None:
         """Ends the run's links too, for good."""
-        super().delete_run(run_id)
+        if self.is_made():
+            super().delete_run(run_id)
         self._shares.end(self.name, run=run_id)
 
     def _admit(self, connection: sqlite3.Connection, *, size: int, seconds: float | None = 0.0) -> None:
@@ -291,8 +297,6 @@ class Visitors:
             self._noted.pop(name, None)
             self._recent.pop(name, None)
             held = self._held.pop(name, None)
-            if held is not None:
-                held.rest()
             folder = self._folder / name
             gone = self._folder / f"gone-{uuid.uuid4().hex}"
             try:
@@ -301,6 +305,8 @@ class Visitors:
                 return
             except OSError as error:
                 raise QuotaError(f"what is yours could not be deleted ({error.strerror}); try again later") from error
+            if held is not None:
+                held.forget()
         shutil.rmtree(gone, ignore_errors=True)  # what is left of it is tidied later
 
     def _expire(self, name: str) -> None:
